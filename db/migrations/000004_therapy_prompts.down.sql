@@ -1,0 +1,2 @@
+DROP TABLE therapy_prompts;
+DROP TYPE prompt_category;
