@@ -1,0 +1,112 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An epoch is a random stamp: one for each group, and one for all. Every cell carries a digest of the two that its process
+// knew before it asked for the lease; a cell with another digest is a miss. Changing a stamp therefore voids a whole group
+// without touching its keys.
+//
+// Stamps are random and never counted: a counter that is evicted would start again and revive old cells. A process trusts
+// what it knows of them for epochFresh, and up to epochMax while somebody is already asking: that is the bound on how long
+// InvalidateGroup takes to be seen in other processes.
+const (
+	epochFresh = time.Second
+	epochMax   = 2 * time.Second
+)
+
+type epochState struct {
+	known  atomic.Pointer[knownEpoch]
+	asking atomic.Bool
+
+	mu  sync.Mutex
+	gen uint64 // grows with every change that this process makes: an answer that was asked for before is not believed
+}
+
+type knownEpoch struct {
+	stamp  uint32
+	global string
+	at     time.Time // from before the stamps were asked for
+}
+
+func (c *Cache) epochKeys(g *groupState) []string {
+	return []string{c.opts.Namespace + ":{~epoch}", c.opts.Namespace + ":{~epoch:" + g.name + "}"}
+}
+
+// epochRead is one look at the stamps of a group.
+type epochRead struct {
+	stamp  uint32
+	keys   []string // to be read along with the cell; nil when stamp can be trusted
+	at     time.Time
+	gen    uint64
+	asking bool
+}
+
+// epoch returns the stamp of a group, or the keys to read because it is unknown or too old.
+func (c *Cache) epoch(g *groupState) epochRead {
+	now := c.opts.Clock.Now()
+	known := g.epoch.known.Load()
+	if known != nil {
+		age := now.Sub(known.at)
+		if age < epochFresh {
+			return epochRead{stamp: known.stamp}
+		}
+		if age < epochMax && !g.epoch.asking.CompareAndSwap(false, true) {
+			return epochRead{stamp: known.stamp}
+		}
+	}
+	g.epoch.mu.Lock()
+	defer g.epoch.mu.Unlock()
+	return epochRead{keys: c.epochKeys(g), at: now, gen: g.epoch.gen, asking: true}
+}
+
+// learn takes in the answer to an epochRead with keys. A missing stamp is minted.
+func (c *Cache) learn(ctx context.Context, g *groupState, r *epochRead, values []string, err error) error {
+	defer g.epoch.asking.Store(false)
+	if err != nil {
+		return err
+	}
+	if values[0] == "" || values[1] == "" {
+		if values, err = c.store.Mint(ctx, r.keys, newToken()); err != nil {
+			return err
+		}
+	}
+	r.stamp = hash32(values[0] + "|" + values[1])
+	g.epoch.mu.Lock()
+	defer g.epoch.mu.Unlock()
+	if g.epoch.gen == r.gen {
+		g.epoch.known.Store(&knownEpoch{stamp: r.stamp, global: values[0], at: r.at})
+	}
+	return nil
+}
+
+// ensureEpoch returns the stamp of a group, asking Redis when it must.
+func (c *Cache) ensureEpoch(ctx context.Context, g *groupState) (uint32, error) {
+	r := c.epoch(g)
+	if r.keys == nil {
+		return r.stamp, nil
+	}
+	values, err := c.store.Mint(ctx, r.keys, newToken())
+	if err := c.learn(ctx, g, &r, values, err); err != nil {
+		return 0, err
+	}
+	return r.stamp, nil
+}
+
+// bump voids a whole group.
+func (c *Cache) bump(ctx context.Context, g *groupState) error {
+	stamp := newToken()
+	if err := c.store.Set(ctx, c.epochKeys(g)[1], stamp, 0); err != nil {
+		return fmt.Errorf("cache: changing the epoch of group %s: %w", g.name, err)
+	}
+	g.epoch.mu.Lock()
+	defer g.epoch.mu.Unlock()
+	g.epoch.gen++
+	g.epoch.known.Store(nil) // the next read asks
+	return nil
+}

@@ -1,0 +1,161 @@
+package cache
+
+import (
+	"fmt"
+	"time"
+)
+
+// Mode says how the writes of a group are made visible to its readers.
+type Mode uint8
+
+const (
+	// Fenced is the default: a write puts a fence on its keys before it commits and takes it away afterwards. Reads are
+	// linearizable per key. When Redis cannot be reached the write goes on, and its keys stay pending in this process.
+	Fenced Mode = iota
+
+	// Strict is Fenced, and the write fails before its commit when a fence is not acknowledged.
+	Strict
+
+	// AfterCommit only invalidates after the commit. A reader may see the old value for the time between the commit and the
+	// invalidation; a writer that dies in that time leaves the old value until the TTL.
+	AfterCommit
+)
+
+// String returns the mode as annotations spell it.
+func (m Mode) String() string {
+	switch m {
+	case Fenced:
+		return "fenced"
+	case Strict:
+		return "strict"
+	case AfterCommit:
+		return "aftercommit"
+	}
+	return fmt.Sprintf("Mode(%d)", uint8(m))
+}
+
+// ParseMode reads a mode as annotations spell it: fenced, strict or aftercommit.
+func ParseMode(s string) (Mode, error) {
+	for _, m := range []Mode{Fenced, Strict, AfterCommit} {
+		if s == m.String() {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("cache: mode %q: want fenced, strict or aftercommit", s)
+}
+
+// GroupOptions belong to a group, not to a single read. The zero value of each field is usable.
+type GroupOptions struct {
+	// TTL is the longest that a value is served after it was loaded. It is fixed when the first cell of a key is filled, is
+	// jittered downwards by up to a tenth, and is never extended.
+	//
+	// Defaults to Options.DefaultTTL.
+	TTL time.Duration
+
+	// Mode defaults to Fenced.
+	Mode Mode
+
+	// NegativeOff stops "no row" from being cached.
+	NegativeOff bool
+}
+
+// group is the immutable description that Group values share.
+type group struct {
+	name  string
+	arity int
+	opts  GroupOptions
+}
+
+func newGroup(name string, arity int, o GroupOptions) *group {
+	if err := checkName("group", name); err != nil {
+		panic(err)
+	}
+	if o.TTL < 0 {
+		panic(fmt.Sprintf("cache: group %q: TTL must not be negative, got %s", name, o.TTL))
+	}
+	return &group{name: name, arity: arity, opts: o}
+}
+
+func (g *group) key(parts ...any) Key {
+	k, err := g.keyOf(parts)
+	if err != nil {
+		// A part of an unsupported type is the only cause, and the generator refuses it.
+		panic(err)
+	}
+	return k
+}
+
+// AnyGroup is a group of any arity, as InvalidateGroup and statistics take it.
+type AnyGroup interface {
+	// Name returns the group's name.
+	Name() string
+	base() *group
+}
+
+// Group is a family of keys with one key part. It is a stateless description: it may be shared by any number of caches.
+type Group[K any] struct{ g *group }
+
+// NewGroup describes a group. The name is put into Redis keys, environment variables and statistics: letters, digits and
+// underscores, at most 64. NewGroup panics on a bad name, since groups are package variables.
+func NewGroup[K any](name string, o GroupOptions) Group[K] { return Group[K]{newGroup(name, 1, o)} }
+
+// Key returns the member of the group for k.
+func (g Group[K]) Key(k K) Key { return g.g.key(k) }
+
+// KeyOf is Key for a part whose type is only known at run time.
+func (g Group[K]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts) }
+
+// Name returns the group's name.
+func (g Group[K]) Name() string { return g.g.name }
+
+func (g Group[K]) base() *group { return g.g }
+
+// Group2 is a group with two key parts.
+type Group2[A, B any] struct{ g *group }
+
+// NewGroup2 describes a group with two key parts; see NewGroup.
+func NewGroup2[A, B any](name string, o GroupOptions) Group2[A, B] {
+	return Group2[A, B]{newGroup(name, 2, o)}
+}
+
+// Key returns the member of the group for a and b.
+func (g Group2[A, B]) Key(a A, b B) Key { return g.g.key(a, b) }
+
+// KeyOf is Key for parts whose types are only known at run time.
+func (g Group2[A, B]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts) }
+
+// Name returns the group's name.
+func (g Group2[A, B]) Name() string { return g.g.name }
+
+func (g Group2[A, B]) base() *group { return g.g }
+
+// Group3 is a group with three key parts.
+type Group3[A, B, C any] struct{ g *group }
+
+// NewGroup3 describes a group with three key parts; see NewGroup.
+func NewGroup3[A, B, C any](name string, o GroupOptions) Group3[A, B, C] {
+	return Group3[A, B, C]{newGroup(name, 3, o)}
+}
+
+// Key returns the member of the group for a, b and d.
+func (g Group3[A, B, C]) Key(a A, b B, d C) Key { return g.g.key(a, b, d) }
+
+// KeyOf is Key for parts whose types are only known at run time.
+func (g Group3[A, B, C]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts) }
+
+// Name returns the group's name.
+func (g Group3[A, B, C]) Name() string { return g.g.name }
+
+func (g Group3[A, B, C]) base() *group { return g.g }
+
+func checkName(what, name string) error {
+	if name == "" || len(name) > 64 {
+		return fmt.Errorf("cache: %s name %q: want 1 to 64 characters", what, name)
+	}
+	for i := range len(name) {
+		if c := name[i]; !isAlnum(c) && c != '_' {
+			return fmt.Errorf("cache: %s name %q: want letters, digits and underscores only", what, name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// Options configure a Cache. The zero value of each field is usable.
+type Options struct {
+	// Namespace is put before every key, so that several programs can share one Redis. At most 64 characters of
+	// [A-Za-z0-9_.:-].
+	//
+	// Defaults to "pgaside".
+	Namespace string
+
+	// Groups overrides, by group name, what the groups themselves say. A zero field of an entry leaves the group's own.
+	Groups map[string]GroupOptions
+
+	// DefaultTTL is the TTL of groups that set none.
+	//
+	// Defaults to 300 s.
+	DefaultTTL time.Duration
+
+	// NegativeTTL bounds the life of a key that holds a cached "no row". The group's TTL wins when it is shorter.
+	//
+	// Defaults to 30 s.
+	NegativeTTL time.Duration
+
+	// RedisBudget covers all waiting for Redis in one read, including the wait for somebody else's fill. When it is used up
+	// the read goes on from the source.
+	//
+	// Defaults to 100 ms.
+	RedisBudget time.Duration
+
+	// FenceBudget covers all waiting for Redis before the commit of a write.
+	//
+	// Defaults to 500 ms.
+	FenceBudget time.Duration
+
+	// LeaseTTL is how long a lease keeps others from loading the same cell. It only concerns liveness: a fill that comes
+	// later, and that no write has overtaken, is accepted all the same.
+	//
+	// Defaults to 3 s.
+	LeaseTTL time.Duration
+
+	// FenceTTL is how long a fence outlives a writer that died. It must be at least three times the commit guard (10 s).
+	//
+	// Defaults to 30 s.
+	FenceTTL time.Duration
+
+	// LoadTimeout bounds one load that several readers may share. It is separate from the readers' contexts: one that gives
+	// up does not cancel the load for the others. A reader with more time than that repeats the load under its own context.
+	//
+	// Defaults to 30 s.
+	LoadTimeout time.Duration
+
+	// MaxCells is the most fields of one key. A key that would grow beyond it is emptied.
+	//
+	// Defaults to 256.
+	MaxCells int
+
+	// MaxCellBytes is the largest encoded result that is stored. A larger one is served and not stored.
+	//
+	// Defaults to 1 MiB.
+	MaxCellBytes int
+
+	// CompressAbove is the size in bytes above which an encoded result is compressed (s2), when that makes it smaller.
+	// Negative: never.
+	//
+	// Defaults to 1024.
+	CompressAbove int
+
+	// MaxFallbackLoads bounds the loads that run at the same time because Redis could not answer, so that the source
+	// survives the loss of its cache. Readers past the bound wait for their turn, each for as long as its context allows.
+	//
+	// Defaults to 64.
+	MaxFallbackLoads int
+
+	// Replicas is how many replicas must acknowledge a fence of a Strict group (Redis' WAIT). More than are connected make
+	// every strict write fail.
+	//
+	// Defaults to 0.
+	Replicas int
+
+	// Codec encodes results.
+	//
+	// Defaults to JSON.
+	Codec Codec
+
+	// Logger is told of errors, at WARN, at most one line for each class of error every 10 s. No key, argument or value is
+	// ever logged.
+	//
+	// Defaults to slog.Default().
+	Logger *slog.Logger
+
+	// Observer is told of every read and invalidation.
+	//
+	// Defaults to none.
+	Observer Observer
+
+	// Disabled turns every read into a read of the source, and keeps every write from touching Redis. All processes that
+	// share a database must agree on it.
+	Disabled bool
+
+	// Clock is the engine's source of time; for simulations.
+	//
+	// Defaults to the system's clock.
+	Clock Clock
+
+	// Failpoint is called at named steps of the protocol, so that a test can stop, delay or kill there: "acquired",
+	// "before-fill", "after-fence", "after-commit", "before-clear".
+	//
+	// Defaults to none.
+	Failpoint func(ctx context.Context, name string)
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.Namespace, "pgaside")
+	setDefault(&o.DefaultTTL, 300*time.Second)
+	setDefault(&o.NegativeTTL, 30*time.Second)
+	setDefault(&o.RedisBudget, 100*time.Millisecond)
+	setDefault(&o.FenceBudget, 500*time.Millisecond)
+	setDefault(&o.LeaseTTL, 3*time.Second)
+	setDefault(&o.FenceTTL, minFenceTTL)
+	setDefault(&o.LoadTimeout, 30*time.Second)
+	setDefault(&o.MaxCells, 256)
+	setDefault(&o.MaxCellBytes, 1<<20)
+	setDefault(&o.CompressAbove, 1024)
+	setDefault(&o.MaxFallbackLoads, 64)
+	if o.Codec == nil {
+		o.Codec = JSON{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Observer == nil {
+		o.Observer = NopObserver{}
+	}
+	if o.Clock == nil {
+		o.Clock = systemClock{}
+	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(context.Context, string) {}
+	}
+	return o
+}
+
+// minFenceTTL leaves 20 s for a COMMIT that began at the last moment of the 10 s guard (protocol, invariant I5).
+const minFenceTTL = 30 * time.Second
+
+func (o Options) validate() error {
+	if len(o.Namespace) > 64 {
+		return fmt.Errorf("cache: Options.Namespace: at most 64 characters, got %d", len(o.Namespace))
+	}
+	for i := range len(o.Namespace) {
+		if c := o.Namespace[i]; !isAlnum(c) && !strings.ContainsRune("_.:-", rune(c)) {
+			return fmt.Errorf("cache: Options.Namespace %q: want only letters, digits and _ . : -", o.Namespace)
+		}
+	}
+	for _, d := range []struct {
+		name       string
+		value, min time.Duration
+	}{
+		{"DefaultTTL", o.DefaultTTL, time.Millisecond},
+		{"NegativeTTL", o.NegativeTTL, time.Millisecond},
+		{"RedisBudget", o.RedisBudget, time.Millisecond},
+		{"FenceBudget", o.FenceBudget, time.Millisecond},
+		{"LeaseTTL", o.LeaseTTL, time.Millisecond},
+		{"FenceTTL", o.FenceTTL, minFenceTTL},
+		{"LoadTimeout", o.LoadTimeout, time.Millisecond},
+	} {
+		if d.value < d.min {
+			return fmt.Errorf("cache: Options.%s must be at least %s, got %s", d.name, d.min, d.value)
+		}
+	}
+	for _, n := range []struct {
+		name       string
+		value, min int
+	}{
+		{"MaxCells", o.MaxCells, 2},
+		{"MaxCellBytes", o.MaxCellBytes, 1},
+		{"MaxFallbackLoads", o.MaxFallbackLoads, 1},
+		{"Replicas", o.Replicas, 0},
+	} {
+		if n.value < n.min {
+			return fmt.Errorf("cache: Options.%s must be at least %d, got %d", n.name, n.min, n.value)
+		}
+	}
+	for name, g := range o.Groups {
+		if err := checkName("group", name); err != nil {
+			return fmt.Errorf("cache: Options.Groups: %w", err)
+		}
+		if g.TTL < 0 {
+			return fmt.Errorf("cache: Options.Groups[%q].TTL must not be negative, got %s", name, g.TTL)
+		}
+		if g.Mode > AfterCommit {
+			return fmt.Errorf("cache: Options.Groups[%q].Mode %d is unknown", name, g.Mode)
+		}
+	}
+	return nil
+}
+
+// groupOptions merges what a group says of itself with what the options say of it.
+func (o Options) groupOptions(g *group) GroupOptions {
+	out, over := g.opts, o.Groups[g.name]
+	if over.TTL != 0 {
+		out.TTL = over.TTL
+	}
+	if over.Mode != Fenced {
+		out.Mode = over.Mode
+	}
+	out.NegativeOff = out.NegativeOff || over.NegativeOff
+	setDefault(&out.TTL, o.DefaultTTL)
+	return out
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

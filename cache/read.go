@@ -1,0 +1,495 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"time"
+)
+
+// Read returns one cell of a key: from Redis, or from load, whose result is then stored if nothing has changed the key
+// meanwhile.
+//
+// Because of Redis it never fails and never waits longer than Options.RedisBudget. It returns what load returns, its errors
+// included; a cached "no row" is QueryOptions.NoRows. The value is the caller's own. load runs with a context that outlives
+// the caller's (up to Options.LoadTimeout), since other readers may wait for it; it must read the committed state of the
+// source, by statements that begin after it was called, or call NoFill.
+func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func(context.Context) (T, error)) (T, error) {
+	if c.store == nil || key.IsVoid() || cell.err != nil || c.closed.Load() || Loading(ctx) {
+		return readSource(ctx, c, key, cell, load)
+	}
+	gs := c.group(key.group)
+	value := new(T)
+	r := &read{
+		c:      c,
+		gs:     gs,
+		qs:     queryOf(c, cell.query, gs),
+		key:    key,
+		budget: c.opts.RedisBudget,
+		value:  value,
+		load: func(ctx context.Context) (err error) {
+			*value, err = load(ctx)
+			return err
+		},
+	}
+	r.ref = CellRef{Key: redisKey(gs.prefix, key.id), Field: r.qs.field + cell.args}
+
+	start := c.opts.Clock.Now()
+	outcome, err := r.run(ctx)
+	r.qs.counts.outcomes[outcome].Add(1)
+	c.opts.Observer.Read(ctx, ReadEvent{
+		Group: gs.name, Query: r.qs.name, Outcome: outcome, Duration: c.opts.Clock.Now().Sub(start), Err: r.sourceError(err),
+	})
+	if r.abandoned { // the load goes on and may still write to *value
+		var zero T
+		return zero, err
+	}
+	return *value, err
+}
+
+// readSource serves a read that has no business with Redis. Nothing is said of it to an observer when the cache is disabled.
+func readSource[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func(context.Context) (T, error)) (T, error) {
+	if cell.err != nil {
+		c.failed("naming a cell", &classedError{ErrorSerialization, cell.err})
+	}
+	if key.group != nil {
+		qs := queryOf(c, cell.query, c.group(key.group))
+		qs.counts.outcomes[ReadBypass].Add(1)
+		qs.counts.loads.Add(1)
+	}
+	return load(ctx)
+}
+
+// read is one read on its way.
+type read struct {
+	c      *Cache
+	gs     *groupState
+	qs     *queryState
+	key    Key
+	ref    CellRef
+	budget time.Duration // what is left of the time that may be spent on waiting for Redis
+	stamp  uint32        // of the epochs, known before the lease is asked for
+
+	value     any                             // *T
+	load      func(ctx context.Context) error // sets *value
+	abandoned bool                            // the caller left while the load that sets *value was running
+}
+
+// maxAttempts bounds how often a read starts over because a value that it waited for could not be shared.
+const maxAttempts = 3
+
+// run is the read path from top to bottom.
+func (r *read) run(ctx context.Context) (ReadOutcome, error) {
+	if r.c.pending.has(r.key, r.gs) || r.c.reads.isOpen() {
+		return r.fallback(ctx)
+	}
+	for range maxAttempts {
+		cell, err := r.get(ctx)
+		if err != nil {
+			return r.fallback(ctx)
+		}
+		if outcome, err, ok := r.hit(cell); ok {
+			return outcome, err
+		}
+		fl, leader, late := r.c.flights.join(flightKey{r.ref, r.stamp})
+		switch {
+		case late:
+			if !r.wait(ctx, fl.done) {
+				return r.fallback(ctx)
+			}
+			continue
+		case leader:
+			if !r.c.goBackground(func() { r.lead(context.WithoutCancel(ctx), fl, cell) }) {
+				fl.fallback = true
+				r.c.flights.end(fl)
+			}
+			if outcome, err, ok := r.awaitOwn(ctx, fl); ok {
+				return outcome, err
+			}
+		default:
+			if outcome, err, ok := r.awaitOther(ctx, fl); ok {
+				return outcome, err
+			}
+		}
+		if fl.fallback {
+			return r.fallback(ctx)
+		}
+	}
+	return r.fallback(ctx)
+}
+
+// get reads the cell, and the epochs along with it when they are due. A plain read of Redis is never shared between callers:
+// an answer on the wire may be older than a write that has returned since.
+func (r *read) get(ctx context.Context) ([]byte, error) {
+	if r.budget <= 0 {
+		return nil, context.DeadlineExceeded
+	}
+	epoch := r.c.epoch(r.gs)
+	start := r.c.opts.Clock.Now()
+	opCtx, cancel := context.WithTimeout(ctx, r.budget)
+	cell, values, err := r.c.store.Get(opCtx, r.ref, epoch.keys)
+	if epoch.keys != nil {
+		err = r.c.learn(opCtx, r.gs, &epoch, values, err)
+	}
+	cancel()
+	r.spent(start)
+	r.stamp = epoch.stamp
+	if err != nil {
+		r.storeFailed(ctx, "reading a cell", err)
+		return nil, err
+	}
+	r.c.reads.success()
+	return cell, nil
+}
+
+func (r *read) spent(since time.Time) { r.budget -= r.c.opts.Clock.Now().Sub(since) }
+
+// storeFailed counts an error of the store, unless the caller's own context has ended.
+func (r *read) storeFailed(ctx context.Context, doing string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.c.failed(doing, err)
+	r.c.reads.failure(err)
+}
+
+// hit takes the value out of a cell, if there is one that can be used. The error is QueryOptions.NoRows for a negative one.
+func (r *read) hit(cell []byte) (ReadOutcome, error, bool) {
+	if !isValue(cell) {
+		return 0, nil, false
+	}
+	e, err := r.sealer().open(cell, r.stamp, r.c.notBefore.Load())
+	if err == nil && e.negative && r.qs.opts.NoRows == nil {
+		err = errUnknown
+	}
+	if err == nil {
+		err = r.use(e)
+	}
+	if err != nil {
+		r.c.counts.cellsRefused.Add(1)
+		if !errors.Is(err, errOtherEpoch) && !errors.Is(err, errTooOld) {
+			r.c.failed("opening a cell", &classedError{ErrorSerialization, err})
+		}
+		return 0, nil, false
+	}
+	if e.negative {
+		return ReadNegative, r.qs.opts.NoRows, true
+	}
+	return ReadHit, nil, true
+}
+
+func isValue(cell []byte) bool { return len(cell) > 0 && cell[0] == 'V' }
+
+func (r *read) sealer() sealer {
+	return sealer{key: r.ref.Key, field: r.ref.Field, maxPayload: r.c.opts.MaxCellBytes}
+}
+
+// use decodes an entry into the caller's own value.
+func (r *read) use(e entry) error {
+	if e.negative {
+		return nil
+	}
+	err := r.c.opts.Codec.Unmarshal(e.payload, r.value)
+	if err != nil { // leave nothing half decoded behind
+		reflect.ValueOf(r.value).Elem().SetZero()
+	}
+	return err
+}
+
+// encode turns the result of a load into an entry; loadErr is what the load returned. It fails when the result may not be
+// stored.
+func (r *read) encode(loadErr error) (entry, error) {
+	if loadErr != nil {
+		if r.isNoRows(loadErr) && !r.gs.opts.NegativeOff {
+			return entry{negative: true}, nil
+		}
+		return entry{}, loadErr
+	}
+	payload, err := r.c.opts.Codec.Marshal(r.value)
+	if err != nil {
+		return entry{}, &classedError{ErrorSerialization, fmt.Errorf("cache: encoding a result of %s: %w", r.qs.name, err)}
+	}
+	if len(payload) > r.c.opts.MaxCellBytes {
+		return entry{}, &classedError{ErrorMemory, fmt.Errorf("cache: a result of %s has %d bytes, more than MaxCellBytes (%d)",
+			r.qs.name, len(payload), r.c.opts.MaxCellBytes)}
+	}
+	return entry{payload: payload}, nil
+}
+
+func (r *read) isNoRows(err error) bool {
+	return r.qs.opts.NoRows != nil && errors.Is(err, r.qs.opts.NoRows)
+}
+
+func (r *read) sourceError(err error) error {
+	if err != nil && r.isNoRows(err) {
+		return nil
+	}
+	return err
+}
+
+// lead gets the lease, loads, and fills: the part of a read that several readers may share. ctx is not the caller's: a
+// caller that gives up leaves the load to the others.
+func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
+	defer r.c.flights.end(fl)
+	lease := r.acquire(ctx, fl, unusable)
+	if lease == nil {
+		return
+	}
+	granted, err := grantedMS(lease)
+	if err != nil {
+		fl.fallback = true
+		r.c.failed("reading a lease", err)
+		return
+	}
+	close(fl.loading)
+	r.c.opts.Failpoint(ctx, "acquired")
+
+	// The load must see the source as it is after the lease was granted: a new statement, on the primary.
+	var ls loadState
+	loadCtx, cancel := context.WithTimeout(context.WithValue(ctx, loadKey{}, &ls), r.c.opts.LoadTimeout)
+	unhook := context.AfterFunc(r.c.ctx, cancel) // Close does not wait for the source
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				fl.panic = p
+			}
+		}()
+		fl.err = errLoadExited // stays if the load ends its goroutine
+		fl.err = r.runLoad(loadCtx)
+	}()
+	timedOut := fl.err != nil && loadCtx.Err() != nil
+	unhook()
+	cancel()
+
+	fl.outcome = ReadMiss
+	e, err := r.encode(fl.err)
+	storable := err == nil && fl.panic == nil && !ls.noFill.Load()
+	if fl.err == nil && err != nil {
+		r.qs.counts.notStored.Add(1)
+		r.c.failed("encoding a result", err)
+	}
+	if timedOut {
+		fl.fallback = true // a caller with more time asks again under its own context
+	}
+	r.c.flights.close(fl) // before the fill is sent
+	close(fl.loaded)      // the leader goes; it does not wait for the fill
+
+	fill := FillRequest{CellRef: r.ref, Lease: lease}
+	if storable {
+		fill.Cell = r.sealer().seal(e, r.stamp, granted, r.c.opts.CompressAbove)
+		fill.TTL = jitter(r.gs.opts.TTL)
+		if e.negative {
+			fill.TTL, fill.Shrink = jitter(min(r.gs.opts.TTL, r.c.opts.NegativeTTL)), true
+		}
+	}
+	r.c.opts.Failpoint(ctx, "before-fill")
+	if r.fill(ctx, fill) && storable {
+		fl.entry, fl.stored = e, true
+	}
+}
+
+var errLoadExited = errors.New("cache: the load ended its goroutine")
+
+// fill sends a fill and reports whether the cell was stored.
+func (r *read) fill(ctx context.Context, req FillRequest) bool {
+	opCtx, cancel := context.WithTimeout(ctx, r.c.opts.RedisBudget)
+	defer cancel()
+	reply := r.c.store.Fill(opCtx, []FillRequest{req})[0]
+	if reply.Err != nil {
+		r.storeFailed(ctx, "filling a cell", reply.Err)
+		return false
+	}
+	r.countFill(req, reply)
+	return reply.Stored
+}
+
+func (r *read) countFill(req FillRequest, reply FillReply) {
+	switch {
+	case len(req.Cell) == 0:
+	case reply.Stored:
+		r.qs.counts.fills.Add(1)
+	default:
+		r.qs.counts.fillsLost.Add(1)
+	}
+}
+
+// acquire returns the lease, or nil when the flight ends without a load: somebody else's fill was there, a write is in
+// progress, or Redis does not answer.
+func (r *read) acquire(ctx context.Context, fl *flight, unusable []byte) []byte {
+	if !isValue(unusable) {
+		unusable = nil
+	}
+	fl.fallback = true
+	pause := pollFirst
+	for r.budget > 0 {
+		start := r.c.opts.Clock.Now()
+		opCtx, cancel := context.WithTimeout(ctx, r.budget)
+		reply := r.c.store.Acquire(opCtx, []AcquireRequest{r.acquireRequest(unusable)})[0]
+		cancel()
+		r.spent(start)
+		if reply.Err != nil {
+			r.storeFailed(ctx, "asking for a lease", reply.Err)
+			return nil
+		}
+		switch reply.Status {
+		case AcquireOwned:
+			fl.fallback = false
+			return reply.Cell
+		case AcquireHit:
+			if r.foundByOther(fl, reply.Cell) {
+				return nil
+			}
+			unusable = reply.Cell
+		case AcquireWait:
+			cell, err := r.poll(ctx, &pause)
+			if err != nil || r.foundByOther(fl, cell) {
+				return nil
+			}
+			if isValue(cell) {
+				unusable = cell
+			}
+		default: // a write is in progress
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *read) acquireRequest(unusable []byte) AcquireRequest {
+	return AcquireRequest{
+		CellRef:  r.ref,
+		Nonce:    newToken(),
+		Unusable: unusable,
+		Lease:    min(r.c.opts.LeaseTTL, r.gs.opts.TTL),
+		MaxCells: r.c.opts.MaxCells,
+	}
+}
+
+// foundByOther takes a value that another process has filled. It is the leader's; those who joined look for themselves.
+func (r *read) foundByOther(fl *flight, cell []byte) bool {
+	outcome, err, ok := r.hit(cell)
+	if ok {
+		fl.outcome, fl.err = outcome, err
+		fl.fallback = false
+	}
+	return ok
+}
+
+// How long a reader waits between two looks at a cell that somebody else has the lease of.
+const (
+	pollFirst = 2 * time.Millisecond
+	pollMost  = 10 * time.Millisecond
+)
+
+// poll waits until the cell is something else than a lease, or the budget is used up.
+func (r *read) poll(ctx context.Context, pause *time.Duration) ([]byte, error) {
+	for {
+		start := r.c.opts.Clock.Now()
+		if r.budget <= *pause {
+			return nil, context.DeadlineExceeded
+		}
+		if err := r.c.opts.Clock.Sleep(ctx, *pause); err != nil {
+			return nil, err
+		}
+		r.spent(start)
+		*pause = min(*pause+pollFirst, pollMost)
+		cell, err := r.get(ctx)
+		if err != nil || len(cell) == 0 || cell[0] != 'L' {
+			return cell, err
+		}
+	}
+}
+
+// runLoad runs the load and counts it.
+func (r *read) runLoad(ctx context.Context) error {
+	r.qs.counts.loads.Add(1)
+	return r.load(ctx)
+}
+
+// awaitOwn waits for the flight that the caller leads.
+func (r *read) awaitOwn(ctx context.Context, fl *flight) (ReadOutcome, error, bool) {
+	select {
+	case <-fl.loaded:
+	case <-ctx.Done():
+		r.abandoned = true
+		return ReadMiss, ctx.Err(), true
+	}
+	if fl.panic != nil {
+		panic(fl.panic)
+	}
+	if fl.fallback {
+		return 0, nil, false
+	}
+	return fl.outcome, fl.err, true
+}
+
+// awaitOther waits for a flight that somebody else leads. The time in which Redis is asked counts against the budget, the
+// time of the load does not: without a cache the caller would wait for that too.
+func (r *read) awaitOther(ctx context.Context, fl *flight) (ReadOutcome, error, bool) {
+	if !r.wait(ctx, fl.loading) {
+		return r.gaveUp(ctx)
+	}
+	select {
+	case <-fl.loaded:
+	case <-ctx.Done():
+		return r.gaveUp(ctx)
+	}
+	if !r.wait(ctx, fl.done) {
+		return r.gaveUp(ctx)
+	}
+	if !fl.stored || r.use(fl.entry) != nil {
+		return 0, nil, false
+	}
+	if fl.entry.negative {
+		return ReadShared, r.qs.opts.NoRows, true
+	}
+	return ReadShared, nil, true
+}
+
+// gaveUp ends a wait: with the caller's context, or by going on from the source.
+func (r *read) gaveUp(ctx context.Context) (ReadOutcome, error, bool) {
+	if err := ctx.Err(); err != nil {
+		return ReadBypass, err, true
+	}
+	outcome, err := r.fallback(ctx)
+	return outcome, err, true
+}
+
+// wait waits for ch, for as long as the budget and the caller's context allow.
+func (r *read) wait(ctx context.Context, ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+	}
+	if r.budget <= 0 {
+		return false
+	}
+	start := r.c.opts.Clock.Now()
+	defer func() { r.spent(start) }()
+	over := make(chan struct{})
+	stop := r.c.opts.Clock.AfterFunc(r.budget, func() { close(over) })
+	defer stop()
+	select {
+	case <-ch:
+		return true
+	case <-over:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// grantedMS reads from a lease, L<deadline ms>|<granted µs>|<nonce>, when it was granted, in ms of the server's clock.
+func grantedMS(lease []byte) (int64, error) {
+	parts := bytes.SplitN(lease, []byte("|"), 3)
+	if len(parts) == 3 {
+		if us, err := strconv.ParseInt(string(parts[1]), 10, 64); err == nil {
+			return us / 1000, nil
+		}
+	}
+	return 0, errors.New("cache: malformed lease")
+}
