@@ -64,15 +64,15 @@ func (b *breaker) probe() {
 		if b.c.opts.Clock.Sleep(b.c.ctx, wait) != nil {
 			return
 		}
+		if !b.isOpen() { // a write got through meanwhile
+			return
+		}
 		ctx, cancel := context.WithTimeout(b.c.ctx, b.c.opts.RedisBudget)
 		now, err := b.c.store.Time(ctx)
 		cancel()
 		if err == nil {
 			b.c.distrustBefore(now)
-			b.cb.Close()
-			b.failing.Store(false)
-			b.open.Store(false)
-			b.tell(false)
+			b.recovered()
 			return
 		}
 		wait = min(2*wait, probeMost)
@@ -100,7 +100,7 @@ func (c *Cache) distrustBefore(ms int64) {
 	}
 }
 
-// recovered closes an open breaker because a write of the store has just succeeded.
+// recovered closes a breaker: Redis has just answered.
 func (b *breaker) recovered() {
 	b.cb.Close()
 	b.failing.Store(false)

@@ -82,8 +82,8 @@ func newCache(s Store, o Options) *Cache {
 	return c
 }
 
-// Close stops the background work, waits for it, and closes what Open opened. Reads go on from the source; writes to
-// fenced and strict groups fail with ErrClosed.
+// Close stops the background work, waits for it and for open writes, and closes what Open opened. Loads that several readers
+// share are cancelled, and their readers go on from the source, as do later ones; writes of keys fail with ErrClosed.
 func (c *Cache) Close() error {
 	if c.closed.Swap(true) {
 		return nil
@@ -99,6 +99,17 @@ func (c *Cache) Close() error {
 		return fmt.Errorf("cache: closing the store: %w", err)
 	}
 	return nil
+}
+
+// begin announces work that Close has to wait for until bg.Done is called. It reports false when the cache is closed.
+func (c *Cache) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return false
+	}
+	c.bg.Add(1)
+	return true
 }
 
 // goBackground runs f in a goroutine that Close waits for. It reports whether it did: a closed cache starts nothing.

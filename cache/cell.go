@@ -2,7 +2,6 @@ package cache
 
 import (
 	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -121,7 +120,10 @@ func appendArg(buf []byte, v any) ([]byte, error) {
 		return appendArg(buf, base)
 	}
 	if rv.Kind() == reflect.Struct || rv.Kind() == reflect.Map {
-		text, err := json.Marshal(v)
+		// By the codec, which refuses what would be lost: two values that differ in a hidden field must not look the same.
+		p := reflect.New(rv.Type())
+		p.Elem().Set(rv)
+		text, err := marshal(JSON{}, p.Interface())
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,11 +26,30 @@ type Codec interface {
 	Unmarshal(data []byte, v any) error
 }
 
+// marshal and unmarshal are the codec's, with a panic as an error: the methods of a program's own types run in them, and not
+// in a goroutine of the program's.
+func marshal(c Codec, v any) (data []byte, err error) {
+	defer recoverInto(&err)
+	return c.Marshal(v)
+}
+
+func unmarshal(c Codec, data []byte, v any) (err error) {
+	defer recoverInto(&err)
+	return c.Unmarshal(data, v)
+}
+
+func recoverInto(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("codec panicked: %v", p)
+	}
+}
+
 // JSON is the default codec: readable in redis-cli, and exact.
 //
 // Plain encoding/json is not: it forgets which times were local, replaces invalid UTF-8, compacts json.RawMessage and loses
 // unexported fields. The codec therefore writes one line after the document that tells the location of each time, refuses
-// text that JSON cannot carry, and proves each value of a type that it does not fully understand by decoding it again.
+// text that JSON cannot carry, and proves each value of a type that it does not fully understand by decoding it again. Only
+// the monotonic reading of a time.Now is dropped; no database gives one.
 type JSON struct{}
 
 // Name returns "json".
@@ -59,7 +79,9 @@ func (JSON) Marshal(v any) ([]byte, error) {
 				class = c
 			}
 			same = same && c == class
-			verify = verify || c == 'Z'
+			// RFC 3339 has no seconds in its offsets, and local time of long ago has: those times would be moved.
+			_, offset := t.Zone()
+			verify = verify || c == 'Z' || offset%60 != 0
 			classes = append(classes, c)
 		})
 		if same && len(classes) > 1 {
@@ -138,10 +160,12 @@ func planOf(t reflect.Type) *codecPlan {
 }
 
 var (
-	timeType      = reflect.TypeFor[time.Time]()
-	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	exactPgtypes  = map[string]bool{"UUID": true, "Text": true, "Int2": true, "Int4": true, "Int8": true, "Bool": true, "Float8": true, "Timestamptz": true, "Timestamp": true, "Date": true}
+	timeType    = reflect.TypeFor[time.Time]()
+	jsonMethods = []reflect.Type{
+		reflect.TypeFor[json.Marshaler](), reflect.TypeFor[encoding.TextMarshaler](),
+		reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
+	}
+	exactPgtypes = map[string]bool{"UUID": true, "Text": true, "Int2": true, "Int4": true, "Int8": true, "Bool": true, "Float8": true, "Timestamptz": true, "Timestamp": true, "Date": true}
 )
 
 // walk returns the visitor for the times in t, and notes in p whether values of t have to be verified.
@@ -156,7 +180,7 @@ func (p *codecPlan) walk(t reflect.Type, above map[reflect.Type]bool) func(refle
 	above[t] = true
 	defer delete(above, t)
 
-	marshals := reflect.PointerTo(t).Implements(jsonMarshaler) || reflect.PointerTo(t).Implements(textMarshaler)
+	marshals := slices.ContainsFunc(jsonMethods, reflect.PointerTo(t).Implements)
 	isUUID := t.Kind() == reflect.Array && t.Len() == 16 && t.Elem().Kind() == reflect.Uint8
 	isPgtype := t.PkgPath() == "github.com/jackc/pgx/v5/pgtype" && exactPgtypes[t.Name()]
 	if marshals && !isUUID && !isPgtype {

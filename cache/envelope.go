@@ -35,6 +35,7 @@ var (
 	errDamaged    = errors.New("cell is damaged or belongs to another key")
 	errUnknown    = errors.New("cell has an unknown format")
 	errOtherEpoch = errors.New("cell is of another epoch")
+	errTooLarge   = errors.New("cell is larger than MaxCellBytes")
 	errTooOld     = errors.New("cell was granted before Redis was last unreachable")
 )
 
@@ -92,17 +93,23 @@ func (s sealer) open(cell []byte, stamp uint32, notBeforeMS int64) (entry, error
 		return entry{}, errOtherEpoch
 	}
 	granted := int64(cell[14])<<32 | int64(binary.BigEndian.Uint32(cell[15:19]))
-	if granted+grantedEpochMS < notBeforeMS {
+	if granted+grantedEpochMS <= notBeforeMS { // both are cut off to ms: in the same one it may have been earlier
 		return entry{}, errTooOld
 	}
 	if flags&flagNegative != 0 {
 		return entry{negative: true}, nil
 	}
 	payload := cell[envelopeLen:]
+	if len(payload) > s.maxPayload {
+		return entry{}, fmt.Errorf("%w: %d bytes", errTooLarge, len(payload))
+	}
 	if flags&flagCompressed != 0 {
 		n, err := s2.DecodedLen(payload)
-		if err != nil || n > s.maxPayload {
-			return entry{}, fmt.Errorf("%w: %d bytes after decompression", errDamaged, n)
+		if err != nil {
+			return entry{}, fmt.Errorf("%w: %w", errDamaged, err)
+		}
+		if n > s.maxPayload {
+			return entry{}, fmt.Errorf("%w: %d bytes after decompression", errTooLarge, n)
 		}
 		if payload, err = s2.Decode(nil, payload); err != nil {
 			return entry{}, fmt.Errorf("%w: %w", errDamaged, err)

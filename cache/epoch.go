@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +14,9 @@ import (
 // knew before it asked for the lease; a cell with another digest is a miss. Changing a stamp therefore voids a whole group
 // without touching its keys.
 //
-// Stamps are random and never counted: a counter that is evicted would start again and revive old cells. A process trusts
+// A stamp is a random number, and changes by a random step. It is not counted, since a counter that is evicted would start
+// again and revive old cells; and a change adds to it, since an overwritten one would come back with a late duplicate of the
+// command that once set it. A process trusts
 // what it knows of them for epochFresh, and up to epochMax while somebody is already asking: that is the bound on how long
 // InvalidateGroup takes to be seen in other processes.
 const (
@@ -72,7 +76,7 @@ func (c *Cache) learn(ctx context.Context, g *groupState, r *epochRead, values [
 		return err
 	}
 	if values[0] == "" || values[1] == "" {
-		if values, err = c.store.Mint(ctx, r.keys, newToken()); err != nil {
+		if values, err = c.store.Mint(ctx, r.keys, newStamp()); err != nil {
 			return err
 		}
 	}
@@ -91,17 +95,19 @@ func (c *Cache) ensureEpoch(ctx context.Context, g *groupState) (uint32, error) 
 	if r.keys == nil {
 		return r.stamp, nil
 	}
-	values, err := c.store.Mint(ctx, r.keys, newToken())
+	values, err := c.store.Mint(ctx, r.keys, newStamp())
 	if err := c.learn(ctx, g, &r, values, err); err != nil {
 		return 0, err
 	}
 	return r.stamp, nil
 }
 
+// newStamp leaves room for 2³⁰ bumps below the largest number that Redis adds up to.
+func newStamp() string { return strconv.FormatInt(1+rand.Int64N(1<<62), 10) }
+
 // bump voids a whole group.
 func (c *Cache) bump(ctx context.Context, g *groupState) error {
-	stamp := newToken()
-	if err := c.store.Set(ctx, c.epochKeys(g)[1], stamp, 0); err != nil {
+	if err := c.store.Bump(ctx, c.epochKeys(g)[1], 1+rand.Int64N(1<<32)); err != nil {
 		return fmt.Errorf("cache: changing the epoch of group %s: %w", g.name, err)
 	}
 	g.epoch.mu.Lock()

@@ -26,6 +26,7 @@ type batch struct {
 
 	// Written before done is closed.
 	shared bool // entry or err is for the joiners; otherwise they start over
+	alone  bool // the result cannot be shared: the joiners load it, each for itself
 	entry  entry
 	err    error
 }
@@ -56,6 +57,9 @@ func (r *read) fallback(ctx context.Context) (ReadOutcome, error) {
 				}
 				return ReadBypass, r.overloaded(ctx)
 			}
+			if b.alone {
+				return ReadBypass, r.loadAlone(ctx)
+			}
 			if !b.shared {
 				continue
 			}
@@ -64,8 +68,8 @@ func (r *read) fallback(ctx context.Context) (ReadOutcome, error) {
 			}
 			if err := r.use(b.entry); err != nil {
 				// What was encoded a moment ago does not decode: load it.
-				r.c.failed("sharing a load", err)
-				return ReadBypass, r.runLoad(ctx)
+				r.c.failed("sharing a load", &classedError{ErrorSerialization, err})
+				return ReadBypass, r.loadAlone(ctx)
 			}
 			if b.entry.negative {
 				return ReadBypass, r.qs.opts.NoRows
@@ -86,25 +90,40 @@ func (r *read) runSlot(ctx context.Context, b *batch) (err error) {
 			close(b.done)
 		}
 	}()
-	if !r.c.sem.TryAcquire(1) {
-		if r.c.sem.Acquire(ctx, 1) != nil {
-			return r.overloaded(ctx)
-		}
-	}
-	defer r.c.sem.Release(1)
-
 	var ls loadState
-	err = r.runLoad(context.WithValue(ctx, loadKey{}, &ls))
-	if b == nil || b.joiners == 0 || ls.noFill.Load() || ctx.Err() != nil {
+	ran, err := r.loadBounded(ctx, &ls)
+	if b == nil || b.joiners == 0 || !ran || ctx.Err() != nil {
 		return err
 	}
-	switch e, encErr := r.encode(err); {
+	e, encErr := r.encode(err)
+	switch {
+	case ls.noFill.Load():
+		b.alone = true
 	case encErr == nil:
 		b.entry, b.shared = e, true
 	case err != nil: // an error of the source, asked for after every joiner had come
 		b.err, b.shared = err, true
+	default:
+		b.alone = true
 	}
 	return err
+}
+
+// loadAlone is for a result that nobody can share.
+func (r *read) loadAlone(ctx context.Context) error {
+	_, err := r.loadBounded(ctx, new(loadState))
+	return err
+}
+
+// loadBounded runs the load when the source has room for it, and reports whether it did.
+func (r *read) loadBounded(ctx context.Context, ls *loadState) (ran bool, err error) {
+	if !r.c.sem.TryAcquire(1) {
+		if r.c.sem.Acquire(ctx, 1) != nil {
+			return false, r.overloaded(ctx)
+		}
+	}
+	defer r.c.sem.Release(1)
+	return true, r.runLoad(context.WithValue(ctx, loadKey{}, ls))
 }
 
 func (r *read) overloaded(ctx context.Context) error {

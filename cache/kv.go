@@ -23,13 +23,18 @@ type KV[K, V any] struct {
 	ttl    time.Duration
 }
 
-// NewKV returns a KV. Two KVs of one name and namespace share their entries, so that name must change when V does.
+// NewKV returns a KV. Two KVs of one name and namespace share their entries, so that name must change when V does. It panics
+// on a bad name (see NewGroup) and on a negative TTL.
 func NewKV[K, V any](c *Cache, name string, o KVOptions) *KV[K, V] {
 	if err := checkName("KV", name); err != nil {
 		panic(err)
 	}
+	if o.TTL < 0 {
+		panic(fmt.Sprintf("cache: KV %q: TTL must not be negative, got %s", name, o.TTL))
+	}
 	setDefault(&o.TTL, c.opts.DefaultTTL)
-	return &KV[K, V]{c: c, prefix: c.opts.Namespace + ":kv:{" + name + ":", ttl: o.TTL}
+	// No namespace contains a '~': these keys are never those of a group.
+	return &KV[K, V]{c: c, prefix: c.opts.Namespace + ":~kv:{" + name + ":", ttl: o.TTL}
 }
 
 func (kv *KV[K, V]) key(k K) (string, error) {
@@ -78,7 +83,7 @@ func (kv *KV[K, V]) GetMany(ctx context.Context, keys []K) ([]*V, error) {
 		e, err := kv.sealer(names[i]).open(cell, 0, 0)
 		v := new(V)
 		if err == nil {
-			err = kv.c.opts.Codec.Unmarshal(e.payload, v)
+			err = unmarshal(kv.c.opts.Codec, e.payload, v)
 		}
 		if err != nil {
 			kv.c.counts.cellsRefused.Add(1)
@@ -103,7 +108,7 @@ func (kv *KV[K, V]) Set(ctx context.Context, k K, v V) error {
 	if err != nil {
 		return err
 	}
-	payload, err := kv.c.opts.Codec.Marshal(&v)
+	payload, err := marshal(kv.c.opts.Codec, &v)
 	if err != nil {
 		return &classedError{ErrorSerialization, fmt.Errorf("cache: encoding a KV entry: %w", err)}
 	}

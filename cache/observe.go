@@ -30,10 +30,10 @@ type ReadEvent struct {
 	Err          error         // what the caller got; nil for "no row"
 }
 
-// InvalidateEvent tells of one write's invalidations in one group.
+// InvalidateEvent tells of the invalidations in one group by one write, or by one call of Invalidate or InvalidateGroup.
 type InvalidateEvent struct {
 	Group string
-	Keys  int
+	Keys  int   // 0: the whole group
 	Err   error // nil when Redis acknowledged all of them
 }
 

@@ -40,8 +40,9 @@ type Options struct {
 	// Defaults to 500 ms.
 	FenceBudget time.Duration
 
-	// LeaseTTL is how long a lease keeps others from loading the same cell. It only concerns liveness: a fill that comes
-	// later, and that no write has overtaken, is accepted all the same.
+	// LeaseTTL is how long a lease keeps others from loading the same cell; a quarter of the group's TTL when that is
+	// shorter. It only concerns liveness: a load that takes longer is served, and stored only if nobody else has taken the
+	// lease and Redis has not dropped the key meanwhile.
 	//
 	// Defaults to 3 s.
 	LeaseTTL time.Duration

@@ -55,12 +55,21 @@ func readSource[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], loa
 	if cell.err != nil {
 		c.failed("naming a cell", &classedError{ErrorSerialization, cell.err})
 	}
-	if key.group != nil {
-		qs := queryOf(c, cell.query, c.group(key.group))
-		qs.counts.outcomes[ReadBypass].Add(1)
-		qs.counts.loads.Add(1)
+	if key.group == nil {
+		return load(ctx)
 	}
-	return load(ctx)
+	r := read{qs: queryOf(c, cell.query, c.group(key.group))}
+	r.qs.counts.outcomes[ReadBypass].Add(1)
+	r.qs.counts.loads.Add(1)
+	if c.store == nil {
+		return load(ctx)
+	}
+	start := c.opts.Clock.Now()
+	out, err := load(ctx)
+	c.opts.Observer.Read(ctx, ReadEvent{
+		Group: key.group.name, Query: r.qs.name, Outcome: ReadBypass, Duration: c.opts.Clock.Now().Sub(start), Err: r.sourceError(err),
+	})
+	return out, err
 }
 
 // read is one read on its way.
@@ -114,7 +123,7 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 				return outcome, err
 			}
 		}
-		if fl.fallback {
+		if fl.fallback || fl.unshared {
 			return r.fallback(ctx)
 		}
 	}
@@ -162,9 +171,6 @@ func (r *read) hit(cell []byte) (ReadOutcome, error, bool) {
 		return 0, nil, false
 	}
 	e, err := r.sealer().open(cell, r.stamp, r.c.notBefore.Load())
-	if err == nil && e.negative && r.qs.opts.NoRows == nil {
-		err = errUnknown
-	}
 	if err == nil {
 		err = r.use(e)
 	}
@@ -190,9 +196,12 @@ func (r *read) sealer() sealer {
 // use decodes an entry into the caller's own value.
 func (r *read) use(e entry) error {
 	if e.negative {
+		if r.qs.opts.NoRows == nil { // of another query of this name and shape
+			return errUnknown
+		}
 		return nil
 	}
-	err := r.c.opts.Codec.Unmarshal(e.payload, r.value)
+	err := unmarshal(r.c.opts.Codec, e.payload, r.value)
 	if err != nil { // leave nothing half decoded behind
 		reflect.ValueOf(r.value).Elem().SetZero()
 	}
@@ -208,7 +217,7 @@ func (r *read) encode(loadErr error) (entry, error) {
 		}
 		return entry{}, loadErr
 	}
-	payload, err := r.c.opts.Codec.Marshal(r.value)
+	payload, err := marshal(r.c.opts.Codec, r.value)
 	if err != nil {
 		return entry{}, &classedError{ErrorSerialization, fmt.Errorf("cache: encoding a result of %s: %w", r.qs.name, err)}
 	}
@@ -251,6 +260,15 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 	var ls loadState
 	loadCtx, cancel := context.WithTimeout(context.WithValue(ctx, loadKey{}, &ls), r.c.opts.LoadTimeout)
 	unhook := context.AfterFunc(r.c.ctx, cancel) // Close does not wait for the source
+	fl.outcome = ReadMiss
+	exited := true
+	defer func() {
+		if exited { // the load has ended this goroutine: give the lease back
+			cancel()
+			r.fill(ctx, FillRequest{CellRef: r.ref, Lease: lease})
+		}
+	}()
+	began := r.c.opts.Clock.Now()
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -260,13 +278,14 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 		fl.err = errLoadExited // stays if the load ends its goroutine
 		fl.err = r.runLoad(loadCtx)
 	}()
+	exited = false
 	timedOut := fl.err != nil && loadCtx.Err() != nil
 	unhook()
 	cancel()
 
-	fl.outcome = ReadMiss
 	e, err := r.encode(fl.err)
 	storable := err == nil && fl.panic == nil && !ls.noFill.Load()
+	fl.unshared = fl.err == nil && !storable
 	if fl.err == nil && err != nil {
 		r.qs.counts.notStored.Add(1)
 		r.c.failed("encoding a result", err)
@@ -286,8 +305,16 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 		}
 	}
 	r.c.opts.Failpoint(ctx, "before-fill")
-	if r.fill(ctx, fill) && storable {
+	fill.age(r.c.opts.Clock.Now().Sub(began))
+	if r.fill(ctx, fill) {
 		fl.entry, fl.stored = e, true
+	}
+}
+
+// age takes the time that has passed since a load began off the TTL of its result, which is promised from the load on.
+func (f *FillRequest) age(d time.Duration) {
+	if f.TTL -= d; f.TTL <= 0 {
+		f.Cell = nil
 	}
 }
 
@@ -363,7 +390,9 @@ func (r *read) acquireRequest(unusable []byte) AcquireRequest {
 		CellRef:  r.ref,
 		Nonce:    newToken(),
 		Unusable: unusable,
-		Lease:    min(r.c.opts.LeaseTTL, r.gs.opts.TTL),
+		// A key that has less than a lease left to live is emptied for a new cell: the lease has to be short beside the TTL,
+		// or the cells of a key would throw each other out.
+		Lease:    min(r.c.opts.LeaseTTL, r.gs.opts.TTL/4),
 		MaxCells: r.c.opts.MaxCells,
 	}
 }
@@ -388,7 +417,7 @@ const (
 func (r *read) poll(ctx context.Context, pause *time.Duration) ([]byte, error) {
 	for {
 		start := r.c.opts.Clock.Now()
-		if r.budget <= *pause {
+		if r.budget < *pause+pollMost { // too little would be left for the answer, and Redis be taken for slow
 			return nil, context.DeadlineExceeded
 		}
 		if err := r.c.opts.Clock.Sleep(ctx, *pause); err != nil {

@@ -10,7 +10,7 @@ import (
 // keys are the distinct or repeated members that are asked for, keyOf gives the cache key of one, and split gives the member
 // that a row belongs to. load gets the distinct members that are missing and returns their rows in any order. Each cell holds
 // the rows of its member, also when there are none. Rows come back in the order of keys, each member once, as a query with
-// = ANY gives them.
+// = ANY gives them. Rows of members that were not asked for are not stored, nor is then anything else of that load.
 func ReadMany[K comparable, T any](
 	ctx context.Context, c *Cache, keys []K, keyOf func(K) Key, cell Cell[[]T],
 	split func(T) K, load func(ctx context.Context, missing []K) ([]T, error),
@@ -23,17 +23,21 @@ func ReadMany[K comparable, T any](
 			distinct = append(distinct, k)
 		}
 	}
-	if len(distinct) == 0 || c.store == nil || cell.err != nil || c.closed.Load() || Loading(ctx) {
-		return load(ctx, keys)
+	if len(distinct) == 0 {
+		return load(ctx, distinct)
 	}
 	first := keyOf(distinct[0])
 	if first.group == nil {
-		return load(ctx, keys)
+		return load(ctx, distinct)
+	}
+	if cell.err != nil {
+		c.failed("naming a cell", &classedError{ErrorSerialization, cell.err})
 	}
 	gs := c.group(first.group)
 	b := &batchRead[K, T]{
 		c: c, gs: gs, qs: queryOf(c, cell.query, gs), split: split, load: load, budget: c.opts.RedisBudget,
-		items: make([]*batchItem[K, T], len(distinct)), byMember: make(map[K]*batchItem[K, T], len(distinct)),
+		direct: c.store == nil || cell.err != nil || c.closed.Load() || Loading(ctx),
+		items:  make([]*batchItem[K, T], len(distinct)), byMember: make(map[K]*batchItem[K, T], len(distinct)),
 	}
 	for i, k := range distinct {
 		key := keyOf(k)
@@ -61,6 +65,7 @@ type batchRead[K comparable, T any] struct {
 	split    func(T) K
 	load     func(context.Context, []K) ([]T, error)
 	budget   time.Duration
+	direct   bool // this batch has no business with Redis
 	items    []*batchItem[K, T]
 	byMember map[K]*batchItem[K, T]
 }
@@ -71,6 +76,7 @@ type batchItem[K comparable, T any] struct {
 	read     read
 	rows     []T
 	done     bool
+	asked    bool   // the load that runs was asked for it
 	lease    []byte // of a cell that this batch has to fill
 	waits    bool   // somebody else has the lease
 	unusable []byte
@@ -95,19 +101,19 @@ func (b *batchRead[K, T]) run(ctx context.Context) error {
 			todo = append(todo, it)
 		}
 	}
-	if err := b.loadInto(ctx, todo, len(waiting) > 0); err != nil {
+	if err := b.loadInto(ctx, todo); err != nil {
 		return err
 	}
 	if len(waiting) > 0 {
 		b.await(ctx, waiting)
-		return b.loadInto(ctx, missing(waiting), false)
+		return b.loadInto(ctx, missing(waiting))
 	}
 	return nil
 }
 
 // askable returns the items that Redis may be asked for.
 func (b *batchRead[K, T]) askable() []*batchItem[K, T] {
-	if b.c.reads.isOpen() {
+	if b.direct || b.c.reads.isOpen() {
 		return nil
 	}
 	out := make([]*batchItem[K, T], 0, len(b.items))
@@ -207,9 +213,9 @@ func (b *batchRead[K, T]) acquire(ctx context.Context, items []*batchItem[K, T])
 	b.c.opts.Failpoint(ctx, "acquired")
 }
 
-// loadInto loads items with one query and fills those that this batch has the lease of. A fill is waited for when the
-// caller is about to wait for somebody else's.
-func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T], waitForFill bool) error {
+// loadInto loads items with one query and fills those that this batch has the lease of. The fills are on their way when it
+// returns: nobody has to wait for them.
+func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]) error {
 	if len(items) == 0 {
 		return nil
 	}
@@ -222,10 +228,10 @@ func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]
 	settled := false
 	defer func() { // an error, a panic, or Goexit: give the leases back
 		if !settled && owned {
-			b.c.goBackground(func() { b.fill(items, false) })
+			b.c.goBackground(func() { b.sendFills(b.fillRequests(items, false)) })
 		}
 	}()
-	if !owned { // the load only runs because Redis could not help: it takes its turn with the others
+	if !owned && !b.direct { // the load only runs because Redis could not help: it takes its turn with the others
 		if !b.c.sem.TryAcquire(1) {
 			if b.c.sem.Acquire(ctx, 1) != nil {
 				return items[0].read.overloaded(ctx)
@@ -234,13 +240,18 @@ func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]
 		defer b.c.sem.Release(1)
 	}
 	var ls loadState
+	loadCtx := ctx
+	if !b.direct { // else ctx may be that of a load already, and what it says of this one is said of that
+		loadCtx = context.WithValue(ctx, loadKey{}, &ls)
+	}
 	b.qs.counts.loads.Add(1)
-	rows, err := b.load(context.WithValue(ctx, loadKey{}, &ls), members)
+	began := b.c.opts.Clock.Now()
+	rows, err := b.load(loadCtx, members)
 	if err != nil {
 		return err
 	}
 	for _, it := range items {
-		it.rows, it.done = nil, true
+		it.rows, it.done, it.asked = nil, true, true
 		if it.lease != nil {
 			it.outcome = ReadMiss
 		}
@@ -248,26 +259,33 @@ func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]
 	strays := false
 	for _, row := range rows {
 		it := b.byMember[b.split(row)]
-		if it == nil { // split does not give back what was asked for: then nothing may be stored under it
+		if it == nil || !it.asked { // split does not give back what was asked for: then nothing may be stored under it
 			strays = true
+		}
+		if it == nil {
 			it = items[0]
 		}
-		it.rows = append(it.rows, row)
+		if it.asked { // else its rows are known already, or come with another load
+			it.rows = append(it.rows, row)
+		}
+	}
+	for _, it := range items {
+		it.asked = false
 	}
 	settled = true
 	if !owned {
 		return nil
 	}
 	reqs, filled := b.fillRequests(items, !ls.noFill.Load() && !strays)
-	send := func() { b.sendFills(reqs, filled) }
-	if waitForFill || !b.c.goBackground(send) {
-		send()
-	}
+	b.c.goBackground(func() {
+		ctx := context.WithoutCancel(b.c.ctx)
+		b.c.opts.Failpoint(ctx, "before-fill")
+		for i := range reqs {
+			reqs[i].age(b.c.opts.Clock.Now().Sub(began))
+		}
+		b.sendFills(reqs, filled)
+	})
 	return nil
-}
-
-func (b *batchRead[K, T]) fill(items []*batchItem[K, T], storable bool) {
-	b.sendFills(b.fillRequests(items, storable))
 }
 
 // fillRequests encodes what is to be stored. It runs before the caller gets the rows, which are the caller's to change.
@@ -297,7 +315,6 @@ func (b *batchRead[K, T]) fillRequests(items []*batchItem[K, T], storable bool) 
 
 func (b *batchRead[K, T]) sendFills(reqs []FillRequest, items []*batchItem[K, T]) {
 	ctx := context.WithoutCancel(b.c.ctx)
-	b.c.opts.Failpoint(ctx, "before-fill")
 	opCtx, cancel := context.WithTimeout(ctx, b.c.opts.RedisBudget)
 	defer cancel()
 	told := false
@@ -318,7 +335,7 @@ func (b *batchRead[K, T]) await(ctx context.Context, items []*batchItem[K, T]) {
 	pause := pollFirst
 	for {
 		start := b.c.opts.Clock.Now()
-		if b.budget <= pause || b.c.opts.Clock.Sleep(ctx, pause) != nil {
+		if b.budget < pause+pollMost || b.c.opts.Clock.Sleep(ctx, pause) != nil {
 			return
 		}
 		b.budget -= b.c.opts.Clock.Now().Sub(start)
@@ -361,6 +378,9 @@ func (b *batchRead[K, T]) tell(ctx context.Context, start time.Time, err error) 
 	d := b.c.opts.Clock.Now().Sub(start)
 	for _, it := range b.items {
 		b.qs.counts.outcomes[it.outcome].Add(1)
+		if b.c.store == nil {
+			continue
+		}
 		b.c.opts.Observer.Read(ctx, ReadEvent{Group: b.gs.name, Query: b.qs.name, Outcome: it.outcome, Duration: d, Err: err})
 	}
 }

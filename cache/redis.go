@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,9 +127,14 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 // redactURL keeps a password that stands in the URL out of the error.
 func redactURL(rawURL string, err error) error {
 	text := err.Error()
-	if u, perr := url.Parse(rawURL); perr == nil {
+	u, perr := url.Parse(rawURL)
+	if perr == nil && strings.Contains(u.Host+u.Path+u.RawQuery+u.Fragment, "@") {
+		// An unescaped '/', '?' or '#' in the password: half of it stands where the error quotes from.
+		text = "the URL is malformed: escape the password"
+	} else if perr == nil {
 		if pw, ok := u.User.Password(); ok && pw != "" {
 			text = strings.ReplaceAll(text, pw, "xxxxx")
+			text = strings.ReplaceAll(text, url.QueryEscape(pw), "xxxxx")
 		}
 		text = strings.ReplaceAll(text, rawURL, u.Redacted())
 	} else {
@@ -165,6 +171,9 @@ func checkClient(rdb redis.UniversalClient, o Options) error {
 		refuse(maint != nil && maint.Mode != maintnotifications.ModeDisabled,
 			"MaintNotificationsConfig.Mode is %q, must be %q", modeOf(maint), maintnotifications.ModeDisabled)
 	}
+	if v := reflect.ValueOf(rdb); rdb == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return errors.New("cache: the Redis client is nil")
+	}
 	switch rdb := rdb.(type) {
 	case *redis.Client:
 		c := rdb.Options()
@@ -179,8 +188,6 @@ func checkClient(rdb redis.UniversalClient, o Options) error {
 		refuse(c.RouteByLatency, "RouteByLatency is true: replicas lag")
 		refuse(c.RouteRandomly, "RouteRandomly is true: replicas lag")
 		refuse(c.ReadOnly, "ReadOnly is true: replicas lag")
-	case nil:
-		return errors.New("cache: the Redis client is nil")
 	default:
 		return fmt.Errorf("cache: a %T cannot be used: want *redis.Client or *redis.ClusterClient", rdb)
 	}
@@ -255,7 +262,7 @@ func (s *redisStore) GetMany(ctx context.Context, at []CellRef) []GetReply {
 func (s *redisStore) Acquire(ctx context.Context, reqs []AcquireRequest) []AcquireReply {
 	calls := make([]scriptCall, len(reqs))
 	for i, r := range reqs {
-		calls[i] = scriptCall{r.Key, []any{r.Field, r.Nonce, r.Lease.Milliseconds(), r.MaxCells, r.Unusable}}
+		calls[i] = scriptCall{r.Key, []any{r.Field, r.Nonce, max(1, r.Lease.Milliseconds()), r.MaxCells, r.Unusable}}
 	}
 	out := make([]AcquireReply, len(reqs))
 	for i, cmd := range s.run(ctx, acquireScript, calls, 0) {
@@ -445,6 +452,10 @@ func (s *redisStore) Mint(ctx context.Context, keys []string, value string) ([]s
 
 func (s *redisStore) Set(ctx context.Context, key, value string, ttl time.Duration) error {
 	return s.rdb.Set(ctx, key, value, ttl).Err()
+}
+
+func (s *redisStore) Bump(ctx context.Context, key string, by int64) error {
+	return s.rdb.IncrBy(ctx, key, by).Err()
 }
 
 func (s *redisStore) MGet(ctx context.Context, keys []string) ([][]byte, error) {

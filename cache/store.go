@@ -31,6 +31,9 @@ type Store interface {
 	// Mint sets each missing plain key to the given value and returns what the keys then hold.
 	Mint(ctx context.Context, keys []string, value string) ([]string, error)
 
+	// Bump adds to the number in a plain key, from 0 when it is missing. A bump that a client retries may be executed twice.
+	Bump(ctx context.Context, key string, by int64) error
+
 	// Set overwrites a plain key; a ttl of 0 keeps it for ever.
 	Set(ctx context.Context, key, value string, ttl time.Duration) error
 

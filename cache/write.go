@@ -55,11 +55,15 @@ func (c *Cache) Write(ctx context.Context, keys []Key, commit func(context.Conte
 		return err
 	}
 	w := newWrite(c, keys)
-	if err := w.fence(ctx); err != nil {
-		return err
-	}
 	if w.empty() {
 		_, err := commit(ctx)
+		return err
+	}
+	if !c.begin() {
+		return ErrClosed
+	}
+	defer c.bg.Done()
+	if err := w.fence(ctx); err != nil {
 		return err
 	}
 	c.opts.Failpoint(ctx, "after-fence")
@@ -90,7 +94,8 @@ type write struct {
 	groups []*groupState // voided as a whole
 
 	marked  []Key // fences that Redis has acknowledged
-	pending []Key // keys that Redis has not been told of
+	pending []Key // keys that Redis has not been told of before the commit
+	late    error // why keys of aftercommit groups could not be invalidated
 }
 
 func newWrite(c *Cache, keys []Key) *write {
@@ -132,12 +137,6 @@ func (w *write) empty() bool { return len(w.fenced)+len(w.after)+len(w.groups) =
 // fence is MARK: it voids the keys and keeps them void until the write is over. A fence that is not acknowledged fails the
 // write in a strict group, and makes the key pending elsewhere.
 func (w *write) fence(ctx context.Context) error {
-	if w.empty() {
-		return nil
-	}
-	if w.c.closed.Load() {
-		return ErrClosed
-	}
 	for _, g := range w.groups {
 		w.c.pending.holdGroup(g)
 	}
@@ -250,10 +249,11 @@ func (w *write) keepFences() (stop func()) {
 		// Under the lock, so that a renewal never comes after the fences were taken away.
 		mu.Lock()
 		defer mu.Unlock()
-		if stopped || w.c.closed.Load() {
+		if stopped {
 			return
 		}
-		opCtx, cancel := context.WithTimeout(w.c.ctx, w.c.opts.FenceBudget)
+		// Close waits for the write, so that the fences have to live.
+		opCtx, cancel := context.WithTimeout(context.WithoutCancel(w.c.ctx), w.c.opts.FenceBudget)
 		defer cancel()
 		w.c.store.Wipe(opCtx, w.wipes(w.marked, w.token, ""), 0)
 		arm()
@@ -330,7 +330,7 @@ func (w *write) finish(ctx context.Context, o Outcome, background bool) {
 		w.clearInBackground(w.marked)
 	}
 	for _, g := range w.groups {
-		w.voidGroup(ctx, g)
+		_ = w.c.voidHeld(ctx, g) // what fails stays pending
 	}
 	if o.state == outcomeCommitted {
 		w.invalidateAfter(ctx)
@@ -370,17 +370,22 @@ func (w *write) clear(keys []Key) {
 	}
 }
 
-func (w *write) voidGroup(ctx context.Context, g *groupState) {
+// voidHeld changes the epoch of a group that is pending, and ends that, or leaves it to be drained.
+func (c *Cache) voidHeld(ctx context.Context, g *groupState) error {
 	g.groupInvalidations.Add(1)
-	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.c.opts.FenceBudget)
+	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.FenceBudget)
 	defer cancel()
-	if err := w.c.bump(opCtx, g); err != nil {
-		w.c.failed("voiding a group", err)
+	e := InvalidateEvent{Group: g.name}
+	if err := c.bump(opCtx, g); err != nil {
+		c.failed("voiding a group", err)
 		g.invalidationsPending.Add(1)
-		w.c.pending.releaseGroup(g) // stays pending until it is drained
-		return
+		c.pending.releaseGroup(g)
+		e.Err = fmt.Errorf("%w: %w", ErrInvalidationPending, err)
+	} else {
+		c.pending.dropGroup(g)
 	}
-	w.c.pending.dropGroup(g)
+	c.opts.Observer.Invalidated(ctx, e)
+	return e.Err
 }
 
 // invalidateAfter voids the keys of aftercommit groups, and waits for it: nothing else makes the write visible.
@@ -388,13 +393,16 @@ func (w *write) invalidateAfter(ctx context.Context) {
 	if len(w.after) == 0 {
 		return
 	}
-	if err := w.c.wipe(ctx, w.after); err != nil {
-		w.c.failed("invalidating after a commit", err)
+	if w.late = w.c.wipe(ctx, w.after); w.late != nil {
+		w.c.failed("invalidating after a commit", w.late)
 	}
 }
 
 func (w *write) tell(ctx context.Context) {
-	type sum struct{ keys, pending int }
+	type sum struct {
+		keys, pending int
+		late          bool
+	}
 	sums := make(map[*groupState]*sum)
 	count := func(keys []Key, add func(*sum)) {
 		for _, k := range keys {
@@ -406,12 +414,14 @@ func (w *write) tell(ctx context.Context) {
 		}
 	}
 	count(w.fenced, func(s *sum) { s.keys++ })
-	count(w.after, func(s *sum) { s.keys++ })
+	count(w.after, func(s *sum) { s.keys++; s.late = w.late != nil })
 	count(w.pending, func(s *sum) { s.pending++ })
 	for g, s := range sums {
 		e := InvalidateEvent{Group: g.name, Keys: s.keys}
 		if s.pending > 0 {
 			g.invalidationsPending.Add(uint64(s.pending))
+		}
+		if s.pending > 0 || s.late {
 			e.Err = ErrInvalidationPending
 		}
 		w.c.opts.Observer.Invalidated(ctx, e)
@@ -457,28 +467,38 @@ func (c *Cache) wipe(ctx context.Context, keys []Key) error {
 
 // Invalidate voids keys by hand: for changes that no generated write makes. When it returns nil every later read sees the
 // source. Otherwise it returns ErrInvalidationPending: it is retried, and this process reads the keys from the source
-// meanwhile.
+// meanwhile. A closed cache invalidates nothing and returns ErrClosed.
 func (c *Cache) Invalidate(ctx context.Context, keys ...Key) error {
 	if c.store == nil {
 		return nil
 	}
 	seen := make(map[Key]bool, len(keys))
+	byGroup := make(map[*groupState]int)
 	var todo []Key
 	for _, k := range keys {
 		if !k.IsVoid() && !seen[k] {
 			seen[k] = true
 			todo = append(todo, k)
-			c.group(k.group).invalidations.Add(1)
+			byGroup[c.group(k.group)]++
 		}
 	}
 	if len(todo) == 0 {
 		return nil
 	}
-	if err := c.wipe(ctx, todo); err != nil {
-		c.failed("invalidating", err)
-		return fmt.Errorf("%w: %w", ErrInvalidationPending, err)
+	if !c.begin() {
+		return ErrClosed
 	}
-	return nil
+	defer c.bg.Done()
+	err := c.wipe(ctx, todo)
+	if err != nil {
+		c.failed("invalidating", err)
+		err = fmt.Errorf("%w: %w", ErrInvalidationPending, err)
+	}
+	for g, n := range byGroup {
+		g.invalidations.Add(uint64(n))
+		c.opts.Observer.Invalidated(ctx, InvalidateEvent{Group: g.name, Keys: n, Err: err})
+	}
+	return err
 }
 
 // InvalidateGroup voids all keys of a group by changing its epoch. This process sees it at once, others within two seconds.
@@ -487,17 +507,11 @@ func (c *Cache) InvalidateGroup(ctx context.Context, g AnyGroup) error {
 	if c.store == nil {
 		return nil
 	}
-	gs := c.group(g.base())
-	gs.groupInvalidations.Add(1)
-	c.pending.holdGroup(gs)
-	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.FenceBudget)
-	defer cancel()
-	if err := c.bump(opCtx, gs); err != nil {
-		c.failed("voiding a group", err)
-		gs.invalidationsPending.Add(1)
-		c.pending.releaseGroup(gs)
-		return fmt.Errorf("%w: %w", ErrInvalidationPending, err)
+	if !c.begin() {
+		return ErrClosed
 	}
-	c.pending.dropGroup(gs)
-	return nil
+	defer c.bg.Done()
+	gs := c.group(g.base())
+	c.pending.holdGroup(gs)
+	return c.voidHeld(ctx, gs)
 }

@@ -1,5 +1,3 @@
-// Package cachetest helps to test programs that use the cache, and stores that it can run on: a store in memory that can be
-// made to fail, and a conformance suite for stores.
 package cachetest
 
 import (
@@ -8,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,7 +16,8 @@ import (
 // ErrDown is an error that Store.Before may return to play a Redis that cannot be reached.
 var ErrDown error = &net.OpError{Op: "dial", Net: "memory", Err: errors.New("connection refused")}
 
-// Store is a cache.Store in memory with the semantics of the real one. It is safe for concurrent use.
+// Store is a cache.Store in memory with the semantics of the real one: it passes TestStore. It is safe for concurrent use. It
+// has one node and no replicas; it evicts nothing by itself (see Evict and Flush).
 type Store struct {
 	mu     sync.Mutex
 	hashes map[string]*hash
@@ -25,8 +25,8 @@ type Store struct {
 	clock  cache.Clock
 	seq    int64
 
-	// Before, when it is set, is called before each operation with its name ("get", "acquire", "fill", "wipe", "mint", "set",
-	// "mget", "del", "time") and the keys; an error that it returns is the operation's, which is then not executed. It may
+	// Before, when it is set, is called before each operation with its name ("get", "acquire", "fill", "wipe", "mint", "bump",
+	// "set", "mget", "del", "time") and the keys; an error that it returns is the operation's, which is then not executed. It may
 	// block. Set it before the store is used.
 	Before func(ctx context.Context, op string, keys []string) error
 
@@ -70,7 +70,7 @@ func (s *Store) Evict(key string) {
 	delete(s.plain, key)
 }
 
-// Keys returns the keys that hold a hash.
+// Keys returns the keys that hold a hash, in no order: those with cells, with leases, and with fences.
 func (s *Store) Keys() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *Store) SetCell(key, field string, cell []byte) {
 	h.fields[field] = bytes.Clone(cell)
 }
 
-// Fields returns the fields of a key.
+// Fields returns the fields of a key that hold a cell or a lease, in no order.
 func (s *Store) Fields(key string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,7 +244,7 @@ func (s *Store) acquire(r cache.AcquireRequest) cache.AcquireReply {
 		h = nil
 	}
 	if h != nil {
-		if c := h.fields[r.Field]; c != nil && !bytes.Equal(c, r.Unusable) {
+		if c := h.fields[r.Field]; len(c) > 0 && !bytes.Equal(c, r.Unusable) {
 			if c[0] == 'V' {
 				return cache.AcquireReply{Status: cache.AcquireHit, Cell: bytes.Clone(c)}
 			}
@@ -260,7 +260,11 @@ func (s *Store) acquire(r cache.AcquireRequest) cache.AcquireReply {
 				}
 			}
 		}
-		if len(h.fields) > r.MaxCells || h.fixed && h.deadline.Sub(now) < r.Lease {
+		size := len(h.fields)
+		if h.fixed { // Redis keeps this in a field of its own
+			size++
+		}
+		if size > r.MaxCells || h.fixed && h.deadline.Sub(now) < r.Lease {
 			delete(s.hashes, r.Key)
 			h = nil
 		}
@@ -385,6 +389,25 @@ func (s *Store) Mint(ctx context.Context, keys []string, value string) ([]string
 		}
 	})
 	return out, err
+}
+
+// Bump implements cache.Store.
+func (s *Store) Bump(ctx context.Context, key string, by int64) error {
+	var parseErr error
+	err := s.do(ctx, "bump", []string{key}, func() {
+		p, old := s.plain[key], s.value(key)
+		if old == nil {
+			p, old = plain{}, []byte("0")
+		}
+		n, err := strconv.ParseInt(string(old), 10, 64)
+		if err != nil {
+			parseErr = errors.New("ERR value is not an integer or out of range")
+			return
+		}
+		p.value = strconv.AppendInt(nil, n+by, 10)
+		s.plain[key] = p
+	})
+	return errors.Join(parseErr, err)
 }
 
 // Set implements cache.Store.

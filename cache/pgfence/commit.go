@@ -95,6 +95,9 @@ func (co *core) commit(ctx context.Context, conn *pgxpool.Conn, st txState, comm
 func (co *core) execCommit(ctx context.Context, conn *pgxpool.Conn, st txState, commitSQL string) (cache.Outcome, error) {
 	defer conn.Release()
 	pg := conn.Conn().PgConn()
+	if pg.IsClosed() { // nothing is sent, and the broken connection has ended the transaction
+		return cache.RolledBack, errors.New("pgfence: the connection broke before the commit")
+	}
 	deadline := st.at.Add(commitGuard).UTC().Format("2006-01-02 15:04:05.999999")
 	results, err := pg.Exec(ctx, "select 1/(clock_timestamp() < '"+deadline+"+00'::timestamptz)::int; "+commitSQL).ReadAll()
 	if err == nil {
@@ -111,14 +114,12 @@ func (co *core) execCommit(ctx context.Context, conn *pgxpool.Conn, st txState, 
 			_, _ = conn.Exec(ctx, "rollback")
 		}
 		const divisionByZero = "22012"
-		if len(results) == 0 && pgErr.Code == divisionByZero { // it is the guard that failed, not COMMIT
+		if len(results) == 1 && results[0].Err != nil && pgErr.Code == divisionByZero { // the guard has failed, not COMMIT
 			return cache.RolledBack, ErrCommitTooLate
 		}
 		return cache.RolledBack, err
 	}
-	if pgconn.SafeToRetry(err) { // nothing was sent, and the broken connection ends the transaction
-		return cache.RolledBack, err
-	}
+	// pgconn.SafeToRetry is not asked: of a connection that breaks after COMMIT was sent it may say "conn closed", safe.
 	return cache.InDoubt(co.resolver(*st.xid)), fmt.Errorf("%w: %w", cache.ErrOutcomeUnknown, err)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgaside/pgaside/cache"
 )
@@ -70,12 +71,14 @@ func (g guardedPool) Exec(ctx context.Context, sql string, args ...any) (pgconn.
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	if len(keys) == 0 {
-		return g.core.pool.Exec(ctx, sql, args...)
+	conn, err := g.core.pool.Acquire(ctx)
+	if err != nil {
+		return pgconn.CommandTag{}, err
 	}
+	defer conn.Release()
 	var tag pgconn.CommandTag
 	err = g.core.cache.Write(ctx, keys, func(ctx context.Context) (cache.Outcome, error) {
-		tag, err = g.core.pool.Exec(ctx, sql, args...)
+		tag, err = conn.Exec(ctx, sql, args...)
 		return statementOutcome(err), err
 	})
 	return tag, err
@@ -86,19 +89,24 @@ func (g guardedPool) Query(ctx context.Context, sql string, args ...any) (pgx.Ro
 	if err != nil {
 		return nil, err
 	}
-	if len(keys) == 0 {
+	if len(keys) == 0 || g.core.cache.Disabled() {
 		return g.core.pool.Query(ctx, sql, args...)
 	}
-	end := newEnding()
+	conn, err := g.core.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	end := &ending{done: make(chan struct{}), conn: conn}
 	var rows pgx.Rows
 	err = g.core.cache.Write(ctx, keys, func(ctx context.Context) (cache.Outcome, error) {
-		rows, err = g.core.pool.Query(ctx, sql, args...)
+		rows, err = conn.Query(ctx, sql, args...)
 		if err != nil {
 			return statementOutcome(err), err
 		}
 		return cache.InDoubt(end.wait), nil
 	})
 	if err != nil {
+		end.end(err)
 		return nil, err
 	}
 	return &endingRows{rows, end}, nil
@@ -186,7 +194,7 @@ func statementOutcome(err error) cache.Outcome {
 	switch {
 	case err == nil:
 		return cache.Committed
-	case errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR", pgconn.SafeToRetry(err):
+	case errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR":
 		return cache.RolledBack
 	}
 	return cache.Outcome{} // nobody can tell: the fences run out by themselves
@@ -197,14 +205,14 @@ type ending struct {
 	once    sync.Once
 	done    chan struct{}
 	outcome cache.Outcome
+	conn    *pgxpool.Conn
 }
-
-func newEnding() *ending { return &ending{done: make(chan struct{})} }
 
 func (e *ending) end(err error) {
 	e.once.Do(func() {
 		e.outcome = statementOutcome(err)
 		close(e.done)
+		e.conn.Release()
 	})
 }
 
