@@ -1,0 +1,81 @@
+package gen
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Position is a place in a source file.
+type Position struct {
+	File string // as reached from the working directory
+	Line int    // 1 is the first; 0 when the whole file is meant
+}
+
+// String returns "file:line".
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Finding is one thing that keeps a project from being generated: where, what,
+// why, and what to write instead.
+type Finding struct {
+	Pos  Position
+	Msg  string   // what can't be done, naming the read that would go stale
+	Why  string   // the reason; may be empty
+	Mend []string // what to write, one way a line
+}
+
+// Error returns the finding as it is printed.
+func (f *Finding) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", f.Pos, f.Msg)
+	if f.Why != "" {
+		fmt.Fprintf(&b, "\n    why:  %s", f.Why)
+	}
+	for i, m := range f.Mend {
+		label := "mend:"
+		if i > 0 {
+			label = "  or:"
+		}
+		fmt.Fprintf(&b, "\n    %s %s", label, m)
+	}
+	return b.String()
+}
+
+// Findings are all findings of one run, by file and line.
+type Findings []*Finding
+
+// Error lists the findings, one after the other.
+func (fs Findings) Error() string {
+	parts := make([]string, len(fs))
+	for i, f := range fs {
+		parts[i] = f.Error()
+	}
+	return strings.Join(parts, "\n")
+}
+
+// sorted returns the findings in their stable order, each once.
+func (fs Findings) sorted() Findings {
+	sort.SliceStable(fs, func(i, j int) bool {
+		a, b := fs[i], fs[j]
+		if a.Pos.File != b.Pos.File {
+			return a.Pos.File < b.Pos.File
+		}
+		if a.Pos.Line != b.Pos.Line {
+			return a.Pos.Line < b.Pos.Line
+		}
+		return a.Error() < b.Error()
+	})
+	var out Findings
+	for _, f := range fs {
+		if len(out) > 0 && out[len(out)-1].Error() == f.Error() {
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
+}

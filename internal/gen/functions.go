@@ -1,0 +1,146 @@
+package gen
+
+import (
+	"fmt"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+)
+
+func set(words string) map[string]bool {
+	m := map[string]bool{}
+	for w := range strings.FieldsSeq(words) {
+		m[w] = true
+	}
+	return m
+}
+
+// aggregates are Postgres' own.
+var aggregates = set(`array_agg avg bit_and bit_or bit_xor bool_and bool_or count every json_agg json_object_agg jsonb_agg
+	jsonb_object_agg max min range_agg string_agg sum xmlagg corr covar_pop covar_samp regr_avgx regr_avgy regr_count
+	regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp variance var_pop var_samp
+	mode percentile_cont percentile_disc any_value json_agg_strict jsonb_agg_strict`)
+
+// known are functions of Postgres whose answer depends on their arguments only
+// (and on settings such as TimeZone, which are taken to be the same on every
+// connection).
+var known = set(`abs ceil ceiling floor round trunc sign sqrt cbrt exp ln log log10 mod power pi gcd lcm div degrees radians
+	acos asin atan atan2 cos cot sin tan width_bucket scale min_scale trim_scale factorial
+	ascii bit_length btrim char_length character_length chr concat concat_ws convert_from convert_to decode encode format initcap
+	left length lower lpad ltrim md5 normalize octet_length overlay position parse_ident quote_ident quote_literal quote_nullable
+	regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
+	regexp_split_to_table regexp_substr repeat replace reverse right rpad rtrim split_part starts_with string_to_array
+	string_to_table strpos substr substring to_ascii to_hex translate trim upper unistr get_bit get_byte set_bit set_byte
+	sha224 sha256 sha384 sha512 bit_count like_escape similar_to_escape
+	date_part date_trunc date_bin extract isfinite justify_days justify_hours justify_interval make_date make_interval make_time
+	make_timestamp make_timestamptz to_char to_date to_number to_timestamp timezone overlaps
+	array_append array_cat array_dims array_fill array_length array_lower array_ndims array_position array_positions
+	array_prepend array_remove array_replace array_to_string array_upper cardinality trim_array unnest generate_series
+	generate_subscripts array_to_json
+	json_array_elements json_array_elements_text json_array_length json_build_array json_build_object json_each json_each_text
+	json_extract_path json_extract_path_text json_object json_object_keys json_populate_record json_populate_recordset
+	json_strip_nulls json_to_record json_to_recordset json_typeof jsonb_array_elements jsonb_array_elements_text
+	jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path
+	jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query
+	jsonb_path_query_array jsonb_path_query_first jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set
+	jsonb_set_lax jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_typeof to_json to_jsonb row_to_json
+	cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
+	isempty lower_inc lower_inf upper_inc upper_inf range_merge int4range int8range numrange tsrange tstzrange daterange multirange
+	abbrev broadcast family host hostmask masklen netmask network set_masklen inet_same_family inet_merge
+	setweight strip ts_rank ts_rank_cd ts_headline to_tsquery to_tsvector plainto_tsquery phraseto_tsquery websearch_to_tsquery
+	tsvector_to_array array_to_tsvector numnode querytree ts_delete ts_filter
+	similarity word_similarity strict_word_similarity show_trgm unaccent levenshtein
+	num_nulls num_nonnulls coalesce greatest least nullif hashtext grouping enum_first enum_last enum_range
+	int4 int8 int2 text varchar float8 float4 numeric bool date timestamp timestamptz uuid jsonb json bytea name interval time
+	xmlelement uuid_extract_timestamp uuid_extract_version`)
+
+// changing answer differently each time, or by what time it is.
+var changing = set(`now clock_timestamp statement_timestamp transaction_timestamp timeofday random random_normal setseed
+	gen_random_uuid uuidv4 uuidv7 uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 gen_random_bytes gen_salt nextval currval
+	lastval setval txid_current txid_current_if_assigned txid_current_snapshot pg_current_xact_id pg_current_xact_id_if_assigned
+	pg_current_snapshot age pg_sleep pg_advisory_lock pg_advisory_xact_lock pg_try_advisory_lock pg_try_advisory_xact_lock
+	pg_advisory_unlock pg_notify`)
+
+// sessionFuncs answer by who asks.
+var sessionFuncs = set(`current_setting set_config current_database current_schema current_schemas current_query
+	pg_backend_pid inet_client_addr inet_client_port inet_server_addr inet_server_port has_table_privilege
+	has_column_privilege pg_has_role current_user session_user user current_role row_security_active pg_my_temp_schema version`)
+
+const uncache = "don't cache it: remove @cache"
+
+// checkDeterministic refuses what a cached answer can't stand for: functions of
+// time, chance and session, and functions whose body pgaside doesn't know.
+func (a *analysis) checkDeterministic(sel protoMessage) {
+	check := func(m protoMessage) bool {
+		switch m := m.(type) {
+		case *pg.SQLValueFunction:
+			op := strings.ToLower(strings.TrimPrefix(m.GetOp().String(), "SVFOP_"))
+			op = strings.TrimSuffix(op, "_n")
+			if strings.HasPrefix(op, "current_time") || strings.HasPrefix(op, "current_date") || strings.HasPrefix(op, "localtime") {
+				a.refuse(op+" changes by itself: a cached answer would stand still",
+					"pass the time as a parameter, or "+uncache)
+			} else {
+				a.refuse(op+" depends on who asks", "pass it as a parameter, or "+uncache)
+			}
+		case *pg.FuncCall:
+			a.checkFunction(m)
+		case *pg.TypeCast:
+			text, _ := constText(m.GetArg())
+			switch typeName(m.GetTypeName()) {
+			case "date", "timestamp", "timestamptz", "time", "timetz":
+				switch strings.ToLower(text) {
+				case "now", "today", "tomorrow", "yesterday":
+					a.refuse(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text),
+						"pass the time as a parameter, or "+uncache)
+				}
+			}
+		}
+		return true
+	}
+	walk(sel, check)
+	for _, v := range a.views {
+		walk(v.view, check)
+	}
+}
+
+func (a *analysis) checkFunction(f *pg.FuncCall) {
+	parts := names(f.GetFuncname())
+	name := parts[len(parts)-1]
+	own := a.schema.functions[name]
+	if len(parts) > 1 && parts[0] == "pg_catalog" {
+		own = nil
+	}
+	switch {
+	case own != nil && own.volatile == "immutable":
+	case own != nil:
+		a.refuse(fmt.Sprintf("function %s (%s) is %s: pgaside doesn't know what it reads", name, own.pos, own.volatile),
+			"declare it IMMUTABLE if it only looks at its arguments, or write its body into the query", uncache)
+	case name == "age" && len(f.GetArgs()) == 2:
+	case changing[name]:
+		mend := uncache
+		if name == "now" || strings.HasSuffix(name, "timestamp") || name == "age" {
+			mend = "pass the time as a parameter, or " + uncache
+		}
+		a.refuse(name+"() changes by itself: a cached answer would stand still", mend)
+	case sessionFuncs[name]:
+		a.refuse(name+"() depends on who asks", "pass it as a parameter, or "+uncache)
+	case !known[name] && !aggregates[name]:
+		a.refuse(fmt.Sprintf("pgaside doesn't know function %s: its answer may depend on more than its arguments", name),
+			"write a SQL function declared IMMUTABLE around it, if that is true", uncache)
+	}
+}
+
+// volatileFunctions lists the functions of the schema that a statement calls and
+// that may change tables.
+func (s *schema) volatileFunctions(m protoMessage) []*function {
+	var out []*function
+	walk(m, func(m protoMessage) bool {
+		if f, ok := m.(*pg.FuncCall); ok {
+			if own := s.functions[lastName(f.GetFuncname())]; own != nil && own.volatile == "volatile" {
+				out = append(out, own)
+			}
+		}
+		return true
+	})
+	return out
+}

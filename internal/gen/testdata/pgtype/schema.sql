@@ -1,0 +1,7 @@
+CREATE TABLE tasks (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    owner_id uuid,
+    slug text UNIQUE,
+    due date NOT NULL,
+    title text NOT NULL
+);

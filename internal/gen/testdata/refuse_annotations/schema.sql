@@ -1,0 +1,12 @@
+CREATE TABLE sessions (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id uuid NOT NULL,
+    title text NOT NULL,
+    seen timestamptz
+);
+CREATE TABLE messages (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    session_id uuid NOT NULL REFERENCES sessions (id),
+    body text NOT NULL,
+    likes int NOT NULL DEFAULT 0
+);

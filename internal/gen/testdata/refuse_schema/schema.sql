@@ -1,0 +1,16 @@
+CREATE TABLE sessions (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id uuid NOT NULL,
+    title text NOT NULL,
+    seen timestamptz
+);
+CREATE TABLE messages (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    session_id uuid NOT NULL REFERENCES sessions (id),
+    body text NOT NULL,
+    likes int NOT NULL DEFAULT 0
+);
+
+DO $$ BEGIN EXECUTE 'CREATE TRIGGER t'; END $$;
+CREATE TABLE copied AS SELECT * FROM sessions;
+SET search_path = hidden, public;

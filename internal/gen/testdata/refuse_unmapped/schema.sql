@@ -1,0 +1,15 @@
+CREATE TABLE sessions (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id uuid NOT NULL,
+    title text NOT NULL,
+    seen timestamptz
+);
+CREATE TABLE messages (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    session_id uuid NOT NULL REFERENCES sessions (id),
+    body text NOT NULL,
+    likes int NOT NULL DEFAULT 0
+);
+
+CREATE TABLE users (id uuid PRIMARY KEY, name text NOT NULL, code int NOT NULL);
+CREATE VIEW authors AS SELECT s.id, u.name FROM sessions s JOIN users u ON u.id = s.user_id;
