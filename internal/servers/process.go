@@ -34,6 +34,13 @@ const (
 	errorTail    = 2000                  // bytes of a server's log to show in an error
 )
 
+// watchdogScript ends a server whose parent is gone, and removes its directory.
+// Its arguments are the directory and the signal that ends the server.
+//
+// Its standard input is a pipe that only the parent holds. On it come the pid of
+// the program that runs in the directory (0: none), and "bye" when the parent
+// has cleaned up itself. When the pipe ends without it, the parent was killed.
+//
 //go:embed watchdog.sh
 var watchdogScript string
 

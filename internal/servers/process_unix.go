@@ -140,7 +140,16 @@ func lockPath(path string) (io.Closer, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), f.Close())
 	}
-	return f, nil
+	return heldLock{f}, nil
+}
+
+// heldLock is a locked file.
+type heldLock struct{ f *os.File }
+
+// Close unlocks before it closes: a child that another goroutine is just forking
+// holds the file, and with it the lock, until it execs.
+func (l heldLock) Close() error {
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
 }
 
 // tryLock is lockPath for a file that must exist.

@@ -1,11 +1,4 @@
-# Ends a server whose parent is gone, and removes its directory.
-#
-#   $1  the server's directory
-#   $2  the signal that ends the server
-#
-# Standard input is a pipe that only the parent holds. On it come the pid of the
-# program that runs in the directory (0: none), and "bye" when the parent has
-# cleaned up itself. When the pipe ends without it, the parent was killed.
+# Ends a server whose parent is gone: see watchdogScript in process.go.
 pid=0
 while read -r line; do
 	if [ "$line" = bye ]; then

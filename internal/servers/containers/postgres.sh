@@ -8,7 +8,7 @@ done
 export PATH LC_ALL=C
 data=/tmp/pgaside/data
 if [ ! -d "$data" ]; then
-	mkdir -p -m 700 "$data.new"
+	mkdir -p "$data.new" # initdb makes it private
 	printf %s "$PGASIDE_PASSWORD" >/tmp/pgaside/password
 	initdb -D "$data.new" -U pgaside --pwfile=/tmp/pgaside/password --auth=scram-sha-256 -E UTF8 --locale=C --no-sync
 	printf '%s\n' "$PGASIDE_CONF" "listen_addresses = '*'" "unix_socket_directories = ''" >>"$data.new/postgresql.conf"

@@ -1,0 +1,88 @@
+# What you can do here: make help.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools have a module of their own: nothing of theirs is in go.mod.
+TOOL := go tool -modfile=tools/go.mod
+PGASIDE := go run -buildvcs=false ./cmd/pgaside
+
+# A checkout that belongs to another user, as CI has it, can't be stamped with its
+# version; tests that build the command need not care.
+test cover bench: export GOFLAGS += -buildvcs=false
+
+PKG ?= ./...
+TESTFLAGS ?=
+ARGS ?=
+BENCH ?= .
+COUNT ?= 6
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install PostgreSQL and Redis if they are missing
+	@scripts/setup
+
+.PHONY: generate
+generate: ## write repo/ (sqlc) and cached/ (pgaside) anew
+	$(TOOL) sqlc generate
+	$(PGASIDE) generate
+
+.PHONY: build
+build: ## build bin/pgaside
+	go build -o bin/pgaside ./cmd/pgaside
+
+.PHONY: demo
+demo: setup ## see it work on real servers; flags in ARGS: make demo ARGS='--scale 0.05'
+	@$(PGASIDE) demo $(ARGS)
+
+.PHONY: test
+test: setup verify ## everything: verify, then all tests on real servers with the race detector
+	go test -race -timeout 15m $(TESTFLAGS) $(PKG)
+
+.PHONY: test-unit
+test-unit: ## the tests that need no server
+	go test $(TESTFLAGS) ./cache ./internal/gen/...
+
+.PHONY: test-docker
+test-docker: ## an integration test on containers; builds its image, needs no registry
+	@scripts/test-docker $(TESTFLAGS)
+
+.PHONY: cover
+cover: setup ## all tests, with the coverage of each package; cover.out for go tool cover
+	go test -race -timeout 20m -coverprofile=cover.out -coverpkg=./... $(PKG)
+	go tool cover -func=cover.out | tail -n 1
+
+.PHONY: bench
+bench: setup ## the benchmarks: BENCH=<regexp> COUNT=<runs>
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./integration
+
+.PHONY: verify
+verify: ## what is generated is fresh, modules are tidy, lint and format are clean
+	$(TOOL) sqlc diff
+	$(PGASIDE) check
+	go mod tidy -diff
+	$(TOOL) golangci-lint run
+
+.PHONY: fmt
+fmt: ## format the code
+	$(TOOL) gofumpt -w $$(git ls-files '*.go' ':!repo/' ':!cached/' ':!*/testdata/*')
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what is really called
+	$(TOOL) govulncheck ./...
+
+.PHONY: up
+up: ## start PostgreSQL and Redis for development and print their addresses
+	@scripts/servers up
+
+.PHONY: down
+down: ## stop them
+	@scripts/servers down
+
+.PHONY: status
+status: ## do they run, and where
+	@scripts/servers status
