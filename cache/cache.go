@@ -31,6 +31,7 @@ type Cache struct {
 	pending *pending
 	flights flights
 	slots   slots
+	warm    warmKeys
 	sem     *semaphore.Weighted
 
 	// notBefore, in ms of Redis' clock: cells that were granted earlier are misses. It is the time at which Redis was first

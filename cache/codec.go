@@ -81,7 +81,9 @@ func (JSON) Marshal(v any) ([]byte, error) {
 			same = same && c == class
 			// RFC 3339 has no seconds in its offsets, and local time of long ago has: those times would be moved.
 			_, offset := t.Zone()
-			verify = verify || c == 'Z' || offset%60 != 0
+			// Years of other than four digits are written, and not read, by some of pgtype's types.
+			year := t.Year()
+			verify = verify || c == 'Z' || offset%60 != 0 || year < 0 || year > 9999
 			classes = append(classes, c)
 		})
 		if same && len(classes) > 1 {

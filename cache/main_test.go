@@ -12,13 +12,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 
 	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cache/cachetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	logging.Disable() // go-redis writes a line to stderr for each dial that fails
+	goleak.VerifyTestMain(m)
+}
 
 var errNoRows = errors.New("no rows in result set")
 
@@ -50,6 +54,7 @@ type world struct {
 	mu     sync.Mutex
 	rows   map[int64]string
 	loads  atomic.Int64
+	asked  map[string]int // operations that were asked of the store, by name
 	before map[string]func(context.Context, []string) error
 	after  map[string]func(context.Context, []string) error
 
@@ -69,6 +74,7 @@ func emptyWorld(t *testing.T) *world {
 		t:      t,
 		store:  cachetest.NewStore(nil),
 		rows:   make(map[int64]string),
+		asked:  make(map[string]int),
 		before: make(map[string]func(context.Context, []string) error),
 		after:  make(map[string]func(context.Context, []string) error),
 	}
@@ -83,8 +89,22 @@ func emptyWorld(t *testing.T) *world {
 			return f(ctx, keys)
 		}
 	}
-	w.store.Before, w.store.After = hook(w.before), hook(w.after)
+	before := hook(w.before)
+	w.store.Before = func(ctx context.Context, op string, keys []string) error {
+		w.mu.Lock()
+		w.asked[op]++
+		w.mu.Unlock()
+		return before(ctx, op, keys)
+	}
+	w.store.After = hook(w.after)
 	return w
+}
+
+// ops returns how many operations of a name have been asked of the store.
+func (w *world) ops(name string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked[name]
 }
 
 // process returns one more cache over the world's store, as another process would have it.
@@ -229,7 +249,10 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 // bubble runs a test in a bubble of testing/synctest, where time passes only when everybody waits.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	synctest.Test(t, f)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC))) // bubbles begin before cells can tell their age
+		f(t)
+	})
 }
 
 // waitFor polls for what happens in the background, outside of bubbles.

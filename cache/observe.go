@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Outcome of a read, as statistics and observers see it.
+// ReadOutcome says where the value of a read came from, as statistics and observers see it.
 type ReadOutcome uint8
 
 // The outcomes of a read.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -95,13 +96,16 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 	if r.c.pending.has(r.key, r.gs) || r.c.reads.isOpen() {
 		return r.fallback(ctx)
 	}
-	for range maxAttempts {
-		cell, err := r.get(ctx)
-		if err != nil {
-			return r.fallback(ctx)
-		}
-		if outcome, err, ok := r.hit(cell); ok {
-			return outcome, err
+	for attempt := range maxAttempts {
+		var cell []byte
+		if attempt > 0 || !r.expectMiss() {
+			var err error
+			if cell, err = r.get(ctx); err != nil {
+				return r.fallback(ctx)
+			}
+			if outcome, err, ok := r.hit(cell); ok {
+				return outcome, err
+			}
 		}
 		fl, leader, late := r.c.flights.join(flightKey{r.ref, r.stamp})
 		switch {
@@ -128,6 +132,17 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 		}
 	}
 	return r.fallback(ctx)
+}
+
+// expectMiss reports whether to ask for the lease at once, which reads the cell too: of a key that this process has not seen
+// filled since it wrote it last, there is likely nothing to read, and a round trip is saved.
+func (r *read) expectMiss() bool {
+	known := r.gs.epoch.known.Load()
+	if r.c.warm.has(r.ref.Key) || known == nil || r.c.opts.Clock.Now().Sub(known.at) >= epochFresh {
+		return false
+	}
+	r.stamp = known.stamp
+	return true
 }
 
 // get reads the cell, and the epochs along with it when they are due. A plain read of Redis is never shared between callers:
@@ -181,6 +196,7 @@ func (r *read) hit(cell []byte) (ReadOutcome, error, bool) {
 		}
 		return 0, nil, false
 	}
+	r.c.warm.add(r.ref.Key)
 	if e.negative {
 		return ReadNegative, r.qs.opts.NoRows, true
 	}
@@ -295,6 +311,7 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 	}
 	r.c.flights.close(fl) // before the fill is sent
 	close(fl.loaded)      // the leader goes; it does not wait for the fill
+	runtime.Gosched()     // now, before the fill takes the processor
 
 	fill := FillRequest{CellRef: r.ref, Lease: lease}
 	if storable {
@@ -337,6 +354,7 @@ func (r *read) countFill(req FillRequest, reply FillReply) {
 	switch {
 	case len(req.Cell) == 0:
 	case reply.Stored:
+		r.c.warm.add(r.ref.Key)
 		r.qs.counts.fills.Add(1)
 	default:
 		r.qs.counts.fillsLost.Add(1)

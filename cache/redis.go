@@ -128,16 +128,17 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 func redactURL(rawURL string, err error) error {
 	text := err.Error()
 	u, perr := url.Parse(rawURL)
-	if perr == nil && strings.Contains(u.Host+u.Path+u.RawQuery+u.Fragment, "@") {
+	switch {
+	case perr == nil && strings.Contains(u.Host+u.Path+u.RawQuery+u.Fragment, "@"):
 		// An unescaped '/', '?' or '#' in the password: half of it stands where the error quotes from.
 		text = "the URL is malformed: escape the password"
-	} else if perr == nil {
+	case perr == nil:
 		if pw, ok := u.User.Password(); ok && pw != "" {
 			text = strings.ReplaceAll(text, pw, "xxxxx")
 			text = strings.ReplaceAll(text, url.QueryEscape(pw), "xxxxx")
 		}
 		text = strings.ReplaceAll(text, rawURL, u.Redacted())
-	} else {
+	default:
 		text = strings.ReplaceAll(text, strconv.Quote(rawURL), "the URL")
 		text = strings.ReplaceAll(text, rawURL, "the URL")
 		if strings.Contains(rawURL, "@") {

@@ -69,14 +69,13 @@ func (c *Cache) Write(ctx context.Context, keys []Key, commit func(context.Conte
 	c.opts.Failpoint(ctx, "after-fence")
 
 	stop := w.keepFences()
-	outcome, err := Outcome{}, error(nil)
 	returned := false
 	defer func() {
 		if !returned { // commit panicked: nobody can tell what became of it
 			w.settle(ctx, Outcome{}, stop)
 		}
 	}()
-	outcome, err = commit(ctx)
+	outcome, err := commit(ctx)
 	returned = true
 	c.opts.Failpoint(ctx, "after-commit")
 	w.settle(ctx, outcome, stop)
@@ -228,6 +227,7 @@ func (w *write) wipes(keys []Key, add, remove string) []WipeRequest {
 	reqs := make([]WipeRequest, len(keys))
 	for i, k := range keys {
 		reqs[i] = WipeRequest{Key: w.c.redisKeyOf(k), Add: add, Remove: remove}
+		w.c.warm.remove(reqs[i].Key)
 		if add != "" {
 			reqs[i].TTL = w.c.opts.FenceTTL
 		}
@@ -433,6 +433,7 @@ func (c *Cache) wipe(ctx context.Context, keys []Key) error {
 	reqs := make([]WipeRequest, len(keys))
 	for i, k := range keys {
 		reqs[i].Key = c.redisKeyOf(k)
+		c.warm.remove(reqs[i].Key)
 	}
 	c.pending.hold(keys, "") // while it is on its way this process does not read them
 	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.FenceBudget)

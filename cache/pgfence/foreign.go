@@ -30,7 +30,8 @@ func (f *foreignTx) fence(ctx context.Context, keys []cache.Key) error {
 	if err != nil {
 		return err
 	}
-	err = f.core.cache.Write(ctx, keys, func(context.Context) (cache.Outcome, error) {
+	// Not the caller's context: the statement has run, and whoever began the transaction may still commit it.
+	err = f.core.cache.Write(context.WithoutCancel(ctx), keys, func(context.Context) (cache.Outcome, error) {
 		return cache.InDoubt(f.core.resolver(xid)), nil
 	})
 	if err != nil {

@@ -6,14 +6,14 @@
 local k, f, nonce, lease, maxf, unusable = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local r = redis.call('HMGET', k, '!', f)
-local m, c = r[1], r[2]
+local r = redis.call('HMGET', k, '!', '@', f)
+local m, fixed, c = r[1], r[2], r[3]
 if m then
   local left = 0
   for d in string.gmatch(m, ':(%d+)') do left = math.max(left, tonumber(d) - now) end
   if left > 0 then return {3, left} end
   redis.call('UNLINK', k) -- every fence in the list has run out
-  c = false
+  fixed, c = false, false
 end
 if c and unusable ~= '' and c == unusable then c = false end
 if c then
@@ -24,13 +24,13 @@ if c then
 end
 -- A lease is granted from here on. A hash that is full, or whose fixed TTL would end before the lease does, starts afresh:
 -- the first would refuse until its TTL, the second would lose the fill in the tail.
-if redis.call('HLEN', k) > maxf then
+local n = redis.call('HLEN', k)
+if n > maxf or (fixed and redis.call('PTTL', k) < lease) then
   redis.call('UNLINK', k)
-elseif redis.call('HEXISTS', k, '@') == 1 and redis.call('PTTL', k) < lease then
-  redis.call('UNLINK', k)
+  n, fixed = 0, false
 end
 -- Minted here, from the server's clock: the same lease is never granted twice, whatever a client retries.
 c = string.format('L%.0f|%.0f|%s', now + lease, t[1] * 1000000 + t[2], nonce)
 redis.call('HSET', k, f, c)
-if redis.call('HEXISTS', k, '@') == 0 and redis.call('PTTL', k) < lease then redis.call('PEXPIRE', k, lease) end
+if n == 0 or (not fixed and redis.call('PTTL', k) < lease) then redis.call('PEXPIRE', k, lease) end
 return {1, c}
