@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -32,11 +33,13 @@ type dataset struct {
 	devices  []child
 	logins   []child
 	prompts  []child
+
+	unbounded bool // mutations add rows however many there are
 }
 
 // child is a row with what it belongs to. Fields that a table does not have are zero.
 type child struct {
-	id, session, user uuid.UUID
+	id, session, user uuid.UUID // a login's session is its device
 	at                time.Time
 	text              string // token, category/locale
 	live              bool
@@ -61,7 +64,7 @@ func (d *dataset) load(ctx context.Context, pool *pgxpool.Pool) error {
 		{&d.messages, "select id, session_id, user_id, created_at, '' from messages order by created_at, id"},
 		{&d.entries, "select id, session_id, user_id, created_at, '' from cbt_entries order by created_at, id"},
 		{&d.devices, "select id, '" + none + "'::uuid, user_id, created_at, '' from devices order by created_at, id"},
-		{&d.logins, "select id, '" + none + "'::uuid, user_id, created_at, token_hash from user_sessions order by created_at, id"},
+		{&d.logins, "select id, coalesce(device_id, '" + none + "'), user_id, created_at, token_hash from user_sessions order by created_at, id"},
 		{&d.prompts, "select id, '" + none + "'::uuid, '" + none + "'::uuid, created_at, category || '/' || locale from therapy_prompts order by created_at, id"},
 	} {
 		rows, err := pool.Query(ctx, t.sql)
@@ -88,7 +91,7 @@ func (d *dataset) load(ctx context.Context, pool *pgxpool.Pool) error {
 				dead = append(dead, c)
 			}
 		}
-		*t.rows = append(dead[max(0, len(dead)-ghosts):], live...)
+		*t.rows = slices.Concat(dead[max(0, len(dead)-ghosts):], live)
 	}
 	d.users = nil
 	for _, u := range users {
@@ -152,9 +155,13 @@ func (d *dataset) probes() []probe {
 				lb.BeforeCreatedAt, lb.BeforeID = m.at, m.id
 			}
 		}
-		add(probeOf("ListMessagesBefore", lb, func(ctx context.Context, q repo.Querier) ([]repo.Message, error) { return q.ListMessagesBefore(ctx, lb) }))
+		add(probeOf("ListMessagesBefore", lb, func(ctx context.Context, q repo.Querier) ([]repo.Message, error) {
+			return q.ListMessagesBefore(ctx, lb)
+		}))
 		sr := repo.SessionReportParams{SessionID: id, UserID: s.user}
-		add(probeOf("SessionReport", sr, func(ctx context.Context, q repo.Querier) (repo.SessionReportRow, error) { return q.SessionReport(ctx, sr) }))
+		add(probeOf("SessionReport", sr, func(ctx context.Context, q repo.Querier) (repo.SessionReportRow, error) {
+			return q.SessionReport(ctx, sr)
+		}))
 		lr := repo.ListReportsParams{SessionID: id, UserID: s.user}
 		add(probeOf("ListReports", lr, func(ctx context.Context, q repo.Querier) ([]repo.Report, error) { return q.ListReports(ctx, lr) }))
 		for _, kind := range []repo.ReportKind{repo.ReportKindSummary, repo.ReportKindRisk} {
@@ -174,13 +181,17 @@ func (d *dataset) probes() []probe {
 		add(probeOf("GetDevice", v.id, func(ctx context.Context, q repo.Querier) (repo.Device, error) { return q.GetDevice(ctx, v.id) }))
 	}
 	for _, l := range append([]child{{id: nobody, text: "no such token"}}, d.logins...) {
-		add(probeOf("GetUserSession", l.id, func(ctx context.Context, q repo.Querier) (repo.UserSession, error) { return q.GetUserSession(ctx, l.id) }))
+		add(probeOf("GetUserSession", l.id, func(ctx context.Context, q repo.Querier) (repo.UserSession, error) {
+			return q.GetUserSession(ctx, l.id)
+		}))
 		add(probeOf("GetUserSessionByToken", l.text, func(ctx context.Context, q repo.Querier) (repo.UserSession, error) {
 			return q.GetUserSessionByToken(ctx, l.text)
 		}))
 	}
 	for _, p := range append([]child{{id: nobody}}, d.prompts...) {
-		add(probeOf("GetTherapyPrompt", p.id, func(ctx context.Context, q repo.Querier) (repo.TherapyPrompt, error) { return q.GetTherapyPrompt(ctx, p.id) }))
+		add(probeOf("GetTherapyPrompt", p.id, func(ctx context.Context, q repo.Querier) (repo.TherapyPrompt, error) {
+			return q.GetTherapyPrompt(ctx, p.id)
+		}))
 	}
 	for _, category := range []repo.PromptCategory{repo.PromptCategoryGrounding, repo.PromptCategorySleep} {
 		for _, locale := range promptLocales {
@@ -432,6 +443,17 @@ func insert(ctx context.Context, t *testing.T, pool *pgxpool.Pool, table string,
 // fillTables adds random rows to every table, n for each parent.
 func (r random) fillTables(ctx context.Context, t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
+	for _, part := range []string{"settings", "device"} { // two people with little, whom a random DELETE can remove
+		user := uuid.New()
+		insert(ctx, t, pool, "users", map[string]any{"id": user, "email": uuid.NewString(), "display_name": part, "role": "client", "created_at": r.time(), "updated_at": r.time()})
+		if part == "settings" {
+			insert(ctx, t, pool, "auth_configs", map[string]any{
+				"user_id": user, "mfa_enabled": false, "allowed_methods": []string{}, "session_minutes": 1, "failed_attempts": 0, "updated_at": r.time(),
+			})
+			continue
+		}
+		insert(ctx, t, pool, "devices", map[string]any{"id": uuid.New(), "user_id": user, "platform": "ios", "name": part, "trusted": true, "created_at": r.time()})
+	}
 	for range n {
 		user := uuid.New()
 		insert(ctx, t, pool, "users", map[string]any{
@@ -445,7 +467,7 @@ func (r random) fillTables(ctx context.Context, t *testing.T, pool *pgxpool.Pool
 				"failed_attempts": r.IntN(9), "locked_until": maybe(r, r.time()), "password_changed_at": maybe(r, r.time()), "updated_at": r.time(),
 			})
 		}
-		for range r.IntN(n + 1) {
+		for range 1 + r.IntN(n) {
 			device := uuid.New()
 			insert(ctx, t, pool, "devices", map[string]any{
 				"id": device, "user_id": user, "platform": pick(r, []string{"ios", "android", "web"}), "name": r.text(),
@@ -457,28 +479,28 @@ func (r random) fillTables(ctx context.Context, t *testing.T, pool *pgxpool.Pool
 				"user_agent": maybe(r, r.text()), "created_at": r.time(), "last_seen_at": r.time(), "expires_at": r.time(), "revoked_at": maybe(r, r.time()),
 			})
 		}
-		for range r.IntN(n + 1) {
+		for range 1 + r.IntN(n) {
 			insert(ctx, t, pool, "therapy_prompts", map[string]any{
 				"id": uuid.New(), "slug": uuid.NewString(), "category": pick(r, []string{"grounding", "sleep"}), "locale": pick(r, promptLocales),
 				"title": r.text(), "body": r.text(), "author_id": maybe(r, user), "version": r.IntN(1000), "weight": r.float(),
 				"uses": r.Int64N(1 << 60), "active": !r.chance(4), "created_at": r.time(), "updated_at": r.time(), "archived_at": maybe(r, r.time()),
 			})
 		}
-		for range r.IntN(n + 1) {
+		for range 1 + r.IntN(n) {
 			session := uuid.New()
 			insert(ctx, t, pool, "sessions", map[string]any{
 				"id": session, "user_id": user, "title": r.text(), "status": pick(r, []string{"active", "paused", "completed", "abandoned"}),
 				"pinned": r.chance(2), "mood_before": maybe(r, r.IntN(11)), "mood_after": maybe(r, r.IntN(11)), "summary": maybe(r, r.text()),
 				"started_at": r.time(), "ended_at": maybe(r, r.time()), "updated_at": r.time(),
 			})
-			for range r.IntN(n + 1) {
+			for range 1 + r.IntN(n) {
 				insert(ctx, t, pool, "messages", map[string]any{
 					"id": uuid.New(), "session_id": session, "user_id": user, "role": pick(r, []string{"client", "assistant", "therapist", "system"}),
 					"content": r.text(), "token_count": r.IntN(5000), "sentiment": maybe(r, r.float()), "flagged": r.chance(4),
 					"metadata": maybe(r, r.json()), "created_at": r.time(), "edited_at": maybe(r, r.time()),
 				})
 			}
-			for range r.IntN(n + 1) {
+			for range 1 + r.IntN(n) {
 				insert(ctx, t, pool, "cbt_entries", map[string]any{
 					"id": uuid.New(), "session_id": session, "user_id": user, "kind": pick(r, []string{"thought_record", "exposure", "worry_log"}),
 					"data": r.json(), "distress": maybe(r, r.float()), "completed": r.chance(2), "created_at": r.time(), "updated_at": r.time(),

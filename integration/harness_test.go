@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -46,6 +47,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	logging.Disable() // go-redis writes a line to stderr for every dial that fails
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	fail := func(doing string, err error) int {
@@ -61,6 +63,10 @@ func run(m *testing.M) int {
 		return fail("starting Redis", err)
 	}
 	defer shared.Close()
+	// From here on a Redis that a test asks for is a new one: tests kill, freeze and flush what they own.
+	if err := os.Unsetenv(servers.EnvRedisURL); err != nil {
+		return fail("forgetting the named Redis", err)
+	}
 
 	templateURL, drop, err := postgres.CreateDatabase(ctx, "pgaside_template")
 	if err != nil {
@@ -95,7 +101,8 @@ func migrateUp(dbURL string) error {
 	if err != nil {
 		return err
 	}
-	m, err := migrate.NewWithSourceInstance("iofs", source, "pgx5"+dbURL[strings.Index(dbURL, "://"):])
+	_, rest, _ := strings.Cut(dbURL, "://")
+	m, err := migrate.NewWithSourceInstance("iofs", source, "pgx5://"+rest)
 	if err != nil {
 		return err
 	}
@@ -171,7 +178,7 @@ func databaseURL(server, name string) string {
 // open returns a cache of its own, as another process would have it: another process is another cache, pool and client.
 func (w *world) open(change ...func(*cache.Options)) *cache.Cache {
 	w.t.Helper()
-	o := cache.Options{Namespace: w.ns, Logger: slog.New(slog.NewTextHandler(w.log, nil))}
+	o := cache.Options{Namespace: w.ns, Logger: w.logger()}
 	for _, f := range change {
 		f(&o)
 	}
@@ -181,6 +188,8 @@ func (w *world) open(change ...func(*cache.Options)) *cache.Cache {
 	return c
 }
 
+func (w *world) logger() *slog.Logger { return slog.New(slog.NewTextHandler(w.log, nil)) }
+
 // queries returns cached queries over a cache of their own.
 func (w *world) queries(change ...func(*cache.Options)) (*cached.Queries, *cache.Cache) {
 	w.t.Helper()
@@ -189,6 +198,16 @@ func (w *world) queries(change ...func(*cache.Options)) (*cached.Queries, *cache
 }
 
 func (w *world) source() *repo.Queries { return repo.New(w.pool) }
+
+// clientOf returns a plain client for another server.
+func (w *world) clientOf(url string) *redis.Client {
+	w.t.Helper()
+	o, err := redis.ParseURL(url)
+	require.NoError(w.t, err)
+	rdb := redis.NewClient(o)
+	w.t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
 
 // redisKey is the key that a group's member has in Redis.
 func (w *world) redisKey(group string, parts ...any) string {

@@ -29,7 +29,7 @@ const (
 	peerRedis     = "PGASIDE_TEST_PEER_REDIS"
 	peerNamespace = "PGASIDE_TEST_PEER_NAMESPACE"
 	peerFailpoint = "PGASIDE_TEST_PEER_FAILPOINT"
-	peerBudget    = "PGASIDE_TEST_PEER_BUDGET" // Options.RedisBudget
+	peerBudget    = "PGASIDE_TEST_PEER_BUDGET" // Options.RedisBudget and LeaseTTL
 )
 
 type peer struct {
@@ -120,6 +120,7 @@ func runPeer(string) int {
 	c, err := cache.Open(os.Getenv(peerRedis), cache.Options{
 		Namespace:   os.Getenv(peerNamespace),
 		RedisBudget: budget,
+		LeaseTTL:    budget,
 		Failpoint: func(_ context.Context, name string) {
 			if name == os.Getenv(peerFailpoint) {
 				fmt.Println("at", name)
@@ -167,6 +168,7 @@ func peerCommand(ctx context.Context, pool *pgxpool.Pool, q *cached.Queries, c *
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		failed := 0
+		before := c.Stats().Total().Loads
 		start := make(chan struct{})
 		for range 100 {
 			wg.Go(func() {
@@ -180,7 +182,7 @@ func peerCommand(ctx context.Context, pool *pgxpool.Pool, q *cached.Queries, c *
 		}
 		close(start)
 		wg.Wait()
-		return fmt.Sprintf("loads %d failed %d", c.Stats().Total().Loads, failed)
+		return fmt.Sprintf("loads %d failed %d", c.Stats().Total().Loads-before, failed)
 	}
 	return "error unknown command"
 }
