@@ -375,6 +375,31 @@ func TestAmendment4_11_10_OtherProcessesSeeItWithinTwoSecondsUnderLoad(t *testin
 	})
 }
 
+// The bound holds too when the one who asks for the stamps gets no answer.
+func TestAmendment4_11_10_TwoSecondsWhileSomebodyAsks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{RedisBudget: time.Minute})
+		other := w.process(cache.Options{})
+		w.put(1, "old")
+		w.read(1)
+		pass(500 * time.Millisecond)
+		w.put(1, "new")
+		_ = other.InvalidateGroup(t.Context(), users)
+		pass(700 * time.Millisecond)
+		release := w.stop(w.before, "get")
+		asks := w.startRead(1)
+		synctest.Wait()
+		equal(t, "while somebody asks", w.read(1), "old")
+		pass(1400 * time.Millisecond)
+		second := w.startRead(1)
+		synctest.Wait()
+		release()
+		pass(time.Second)
+		equal(t, "the one who asked", asks.name, "new")
+		equal(t, "2.1 s after the invalidation", second.name, "new")
+	})
+}
+
 func TestAmendment4_11_10_TooManyKeysChangeTheEpoch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, cache.Options{})

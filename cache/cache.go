@@ -84,7 +84,8 @@ func newCache(s Store, o Options) *Cache {
 }
 
 // Close stops the background work, waits for it and for open writes, and closes what Open opened. Loads that several readers
-// share are cancelled, and their readers go on from the source, as do later ones; writes of keys fail with ErrClosed.
+// share are cancelled, and their readers go on from the source, as do later ones; writes of keys fail with ErrClosed. It must
+// not be called from within a load or a commit.
 func (c *Cache) Close() error {
 	if c.closed.Swap(true) {
 		return nil

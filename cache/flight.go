@@ -31,7 +31,7 @@ type flight struct {
 	outcome ReadOutcome
 	panic   any // of the load, to be raised again in its reader
 	// Written before done is closed, read after it.
-	unshared bool // the result cannot be stored, and so not be shared either: everybody loads it
+	unshared bool // the load failed, or its result cannot be stored: there will be nothing to share
 	stored   bool
 	entry    entry
 	fallback bool // Redis gave no lease: go on from the source

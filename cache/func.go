@@ -7,7 +7,8 @@ import (
 )
 
 // Func makes a function read-through: its results are cached as cells of a group, and are voided with the keys that keyOf
-// names. The name tells two functions of one group apart, and must change when what the function computes changes.
+// names. The name tells two functions of one group apart, and must change when what the function computes changes. Call Func
+// once for each function, not for each call: what it returns is kept track of for as long as the cache lives.
 //
 // What slow returns must depend on its argument and on the committed rows of the key alone. Errors are not cached. Inside a
 // transaction use slow itself: reads that slow makes through a transaction's queries, with the context that it is given, are

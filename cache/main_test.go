@@ -157,11 +157,14 @@ func (w *world) up(ops ...string) {
 // stop blocks the next operation of a name in hooks (w.before or w.after) until release is called. Later ones pass.
 func (w *world) stop(hooks map[string]func(context.Context, []string) error, op string) (release func()) {
 	gate := make(chan struct{})
-	var once, open sync.Once
+	var taken atomic.Bool
+	var open sync.Once
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	hooks[op] = func(context.Context, []string) error {
-		once.Do(func() { <-gate })
+		if taken.CompareAndSwap(false, true) {
+			<-gate
+		}
 		return nil
 	}
 	return func() { open.Do(func() { close(gate) }) }

@@ -301,7 +301,7 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 
 	e, err := r.encode(fl.err)
 	storable := err == nil && fl.panic == nil && !ls.noFill.Load()
-	fl.unshared = fl.err == nil && !storable
+	fl.unshared = !storable
 	if fl.err == nil && err != nil {
 		r.qs.counts.notStored.Add(1)
 		r.c.failed("encoding a result", err)
@@ -379,6 +379,7 @@ func (r *read) acquire(ctx context.Context, fl *flight, unusable []byte) []byte 
 			r.storeFailed(ctx, "asking for a lease", reply.Err)
 			return nil
 		}
+		r.c.reads.success()
 		switch reply.Status {
 		case AcquireOwned:
 			fl.fallback = false

@@ -562,3 +562,57 @@ func TestFuncNoticesAnotherType(t *testing.T) {
 		t.Errorf("got %+v, %v: a cell of another type was read", got, err)
 	}
 }
+
+func TestErrorsOfTheSourceDoNotAddUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{})
+		broken := errors.New("source is broken")
+		start := time.Now()
+		var last time.Time
+		for range 50 {
+			go func() {
+				_, err := cache.Read(t.Context(), w.c, users.Key(1), getUser.Cell(), func(context.Context) (user, error) {
+					time.Sleep(5 * time.Second)
+					return user{}, broken
+				})
+				if !errors.Is(err, broken) {
+					t.Errorf("got %v", err)
+				}
+				w.mu.Lock()
+				last = time.Now()
+				w.mu.Unlock()
+			}()
+		}
+		pass(10 * time.Minute)
+		if took := last.Sub(start); took > 15*time.Second {
+			t.Errorf("an error of 5 s took %s", took)
+		}
+	})
+}
+
+// Only failures in a row open the breaker, also when no key has been read before and each read begins with ACQUIRE.
+func TestRareFailuresDoNotOpenTheBreaker(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{})
+		w.read0(100) // the stamps are known
+		for i := range int64(40) {
+			if i%4 == 0 {
+				w.down("acquire")
+			}
+			w.read0(i)
+			w.up("acquire")
+			if w.c.Stats().BreakerOpen {
+				t.Fatalf("open after %d reads, of which every fourth failed", i)
+			}
+		}
+	})
+}
+
+// read0 reads a user that may be absent, and waits for its fill.
+func (w *world) read0(id int64) {
+	w.t.Helper()
+	if _, err := w.readCtx(w.t.Context(), w.c, users, id); !errors.Is(err, errNoRows) {
+		w.t.Errorf("got %v", err)
+	}
+	synctest.Wait()
+}

@@ -427,6 +427,22 @@ func TestClosedCacheReadsFromTheSource(t *testing.T) {
 	})
 }
 
+// A read that is on its way to Redis when the cache is closed is served all the same.
+func TestCloseDuringARead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{})
+		w.put(1, "a")
+		release := w.stop(w.after, "get")
+		r := w.startRead(1)
+		synctest.Wait()
+		_ = w.c.Close()
+		release()
+		pass(time.Second)
+		equal(t, "done", r.done, true)
+		equal(t, "value", r.name, "a")
+	})
+}
+
 // Close in the middle of everything leaves nothing behind and hangs nobody.
 func TestCloseInTheMiddle(t *testing.T) {
 	bubble(t, func(t *testing.T) {
