@@ -223,6 +223,12 @@ func (p *project) joinGroup(r *cachedRead, g *group) bool {
 			t = s.Elem()
 		}
 		keyTypes = append(keyTypes, t)
+		if _, ok := t.Underlying().(*types.Interface); ok {
+			p.fail(r.note.pos, fmt.Sprintf("@cache %s(%s): sqlc gives %s the type %s", r.note.group, strings.Join(r.note.params, ", "), snake(q.args[i].name),
+				typeString(t)), "a key needs a type in which each value has one form",
+				fmt.Sprintf("cast it to the type of its column: @%s::…", snake(q.args[i].name)), "give its type in the database an override in sqlc.yaml")
+			return false
+		}
 		if why := keyTypeProblem(t); why != "" {
 			p.fail(r.note.pos, fmt.Sprintf("@cache %s(%s): %s can't be part of a key", r.note.group, strings.Join(r.note.params, ", "),
 				typeString(t)), why, "use an integer, string, bool, uuid, []byte, time.Time or a pgtype of these")
@@ -344,7 +350,7 @@ func (p *project) mapRead(r *cachedRead) {
 			p.unmapped(r, o, missing)
 			continue
 		}
-		p.checkDate(r, m)
+		p.checkTypes(r, m)
 		r.maps = append(r.maps, m)
 	}
 }
@@ -358,13 +364,22 @@ func matviewOf(a *analysis, ref refusal) *table {
 	return nil
 }
 
-// checkDate refuses time.Time for a date column: its zone makes the day ambiguous.
-func (p *project) checkDate(r *cachedRead, m *mapping) {
-	for k, i := range r.keys {
+// checkTypes refuses Go types that write one value of a column in several ways,
+// and time.Time for a date, whose zone makes the day ambiguous.
+func (p *project) checkTypes(r *cachedRead, m *mapping) {
+	for k := range r.keys {
+		t := deref(r.g.keyTypes[k])
 		c := m.table.col(m.cols[k][0])
-		if c.typ == "date" && strings.HasSuffix(typeString(deref(r.q.args[i].typ)), "time.Time") {
-			p.fail(r.note.pos, fmt.Sprintf("@cache %s: %s is a date, and the parameter a time.Time", r.g, m.cols[k][0]),
+		class, _ := p.schema.class(c)
+		if class == "date" && typeString(t) == "time.Time" {
+			p.fail(r.note.pos, fmt.Sprintf("@cache %s: %s is a date, and the parameter a time.Time", r.g, c.name),
 				"the zone of a time.Time makes its day ambiguous", "map date to pgtype.Date in sqlc.yaml")
+			return
+		}
+		if want := holders(class); !slices.Contains(want, family(t)) {
+			p.fail(r.note.pos, fmt.Sprintf("@cache %s: %s is of type %s, and the parameter of Go type %s", r.g, c.name, c.typ, typeString(t)),
+				"one value of the column could be written in several ways, and would have a key for each",
+				fmt.Sprintf("map %s to %s in sqlc.yaml", c.typ, goTypes[want[0]]))
 			return
 		}
 	}
@@ -452,7 +467,11 @@ func (p *project) checkBatch(r *cachedRead) bool {
 		}
 	}
 	if !top {
-		return refuse("its list of keys is not compared by = ANY in the outermost WHERE", "write WHERE column = ANY($1)")
+		why := "its list of keys is not compared by = ANY in the outermost WHERE"
+		for _, ig := range r.an.ignored {
+			why += "; " + ig.why
+		}
+		return refuse(why, "write WHERE column = ANY($1)")
 	}
 	outs := r.an.outputs(r.an.top, sel.GetTargetList())
 	if len(outs) != len(q.outs) {
@@ -478,15 +497,17 @@ func (p *project) checkBatch(r *cachedRead) bool {
 	return refuse("its result doesn't hold the key column, from where it can't be NULL", "select the column that is compared with ANY")
 }
 
-// dataModifying reports whether a WITH clause of the statement writes.
+// dataModifying reports whether a statement, or one inside of it, writes.
 func dataModifying(n *pg.Node) bool {
-	for _, c := range withClause(n).GetCtes() {
-		q := c.GetCommonTableExpr().GetCtequery()
-		if q.GetSelectStmt() == nil {
-			return true
+	found := false
+	walk(n, func(m protoMessage) bool {
+		switch m.(type) {
+		case *pg.InsertStmt, *pg.UpdateStmt, *pg.DeleteStmt, *pg.MergeStmt:
+			found = true
 		}
-	}
-	return false
+		return !found
+	})
+	return found
 }
 
 func withClause(n *pg.Node) *pg.WithClause {

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -54,6 +55,12 @@ var known = set(`abs ceil ceiling floor round trunc sign sqrt cbrt exp ln log lo
 	int4 int8 int2 text varchar float8 float4 numeric bool date timestamp timestamptz uuid jsonb json bytea name interval time
 	xmlelement uuid_extract_timestamp uuid_extract_version`)
 
+// setReturning are those of them that may return several rows.
+var setReturning = set(`unnest generate_series generate_subscripts regexp_matches regexp_split_to_table string_to_table
+	json_array_elements json_array_elements_text json_each json_each_text json_object_keys json_populate_recordset
+	json_to_recordset jsonb_array_elements jsonb_array_elements_text jsonb_each jsonb_each_text jsonb_object_keys
+	jsonb_path_query jsonb_populate_recordset jsonb_to_recordset`)
+
 // changing answer differently each time, or by what time it is.
 var changing = set(`now clock_timestamp statement_timestamp transaction_timestamp timeofday random random_normal setseed
 	gen_random_uuid uuidv4 uuidv7 uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 gen_random_bytes gen_salt nextval currval
@@ -65,6 +72,28 @@ var changing = set(`now clock_timestamp statement_timestamp transaction_timestam
 var sessionFuncs = set(`current_setting set_config current_database current_schema current_schemas current_query
 	pg_backend_pid inet_client_addr inet_client_port inet_server_addr inet_server_port has_table_privilege
 	has_column_privilege pg_has_role current_user session_user user current_role row_security_active pg_my_temp_schema version`)
+
+// timeWords mean a time when they are read as one.
+var timeWords = set("now today tomorrow yesterday")
+
+// isText reports whether an expression is a column that holds text, in which
+// 'today' is a word.
+func (a *analysis) isText(n *pg.Node) bool {
+	parts, _ := columnPath(n.GetColumnRef())
+	if len(parts) == 0 {
+		return false
+	}
+	found := false
+	for _, o := range a.occs {
+		if c := o.table.col(parts[len(parts)-1]); c != nil {
+			if strings.HasPrefix(c.typ, "time") || c.typ == "date" {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
 
 const uncache = "don't cache it: remove @cache"
 
@@ -84,12 +113,20 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 			}
 		case *pg.FuncCall:
 			a.checkFunction(m)
+		case *pg.A_Expr:
+			if op := a.schema.operators[lastName(m.GetName())]; op != nil {
+				a.refuse(fmt.Sprintf("operator %s (%s) is the schema's own: pgaside doesn't know what it reads", lastName(m.GetName()), op.pos), uncache)
+			}
+			for _, pair := range [][2]*pg.Node{{m.GetLexpr(), m.GetRexpr()}, {m.GetRexpr(), m.GetLexpr()}} {
+				if text, _ := constText(pair[1]); timeWords[strings.ToLower(strings.TrimSpace(text))] && !a.isText(pair[0]) {
+					a.refuse(fmt.Sprintf("'%s' may change by itself: a cached answer would stand still", text), "pass the time as a parameter, or "+uncache)
+				}
+			}
 		case *pg.TypeCast:
 			text, _ := constText(m.GetArg())
 			switch typeName(m.GetTypeName()) {
 			case "date", "timestamp", "timestamptz", "time", "timetz":
-				switch strings.ToLower(text) {
-				case "now", "today", "tomorrow", "yesterday":
+				if timeWords[strings.ToLower(strings.TrimSpace(text))] {
 					a.refuse(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text),
 						"pass the time as a parameter, or "+uncache)
 				}
@@ -106,9 +143,14 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 func (a *analysis) checkFunction(f *pg.FuncCall) {
 	parts := names(f.GetFuncname())
 	name := parts[len(parts)-1]
-	own := a.schema.functions[name]
+	own := a.schema.function(name)
 	if len(parts) > 1 && parts[0] == "pg_catalog" {
 		own = nil
+	}
+	for _, arg := range f.GetArgs() {
+		if text, _ := constText(arg); timeWords[strings.ToLower(text)] && (name == "date" || strings.HasPrefix(name, "time") || strings.HasPrefix(name, "date_")) {
+			a.refuse(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text), "pass the time as a parameter, or "+uncache)
+		}
 	}
 	switch {
 	case own != nil && own.volatile == "immutable":
@@ -130,17 +172,34 @@ func (a *analysis) checkFunction(f *pg.FuncCall) {
 	}
 }
 
-// volatileFunctions lists the functions of the schema that a statement calls and
-// that may change tables.
+// volatileFunctions lists the functions of the schema that a statement calls, by
+// name, through operators of the schema or in the views it reads, and that may
+// change tables.
 func (s *schema) volatileFunctions(m protoMessage) []*function {
 	var out []*function
-	walk(m, func(m protoMessage) bool {
-		if f, ok := m.(*pg.FuncCall); ok {
-			if own := s.functions[lastName(f.GetFuncname())]; own != nil && own.volatile == "volatile" {
-				out = append(out, own)
+	views := map[*table]bool{}
+	var visit func(m protoMessage) bool
+	add := func(name string) {
+		if own := s.function(name); own != nil && own.volatile == "volatile" && !slices.Contains(out, own) {
+			out = append(out, own)
+		}
+	}
+	visit = func(m protoMessage) bool {
+		switch m := m.(type) {
+		case *pg.FuncCall:
+			add(lastName(m.GetFuncname()))
+		case *pg.A_Expr:
+			if op := s.operators[lastName(m.GetName())]; op != nil {
+				add(op.function)
+			}
+		case *pg.RangeVar:
+			if t, _ := s.find(m.GetSchemaname(), m.GetRelname()); t != nil && t.view != nil && !views[t] {
+				views[t] = true
+				walk(t.view, visit)
 			}
 		}
 		return true
-	})
+	}
+	walk(m, visit)
 	return out
 }

@@ -81,11 +81,14 @@ func runSqlc() error {
 				opts += "        " + line + "\n"
 			}
 		}
+		if !strings.Contains(opts, "sql_package:") {
+			opts = "\n        sql_package: pgx/v5" + opts
+		}
 		if err := os.RemoveAll(filepath.Join("testdata", e.Name(), "repo")); err != nil {
 			return err
 		}
 		fmt.Fprintf(&conf, "  - engine: postgresql\n    schema: %[1]s/schema.sql\n    queries: %[1]s/query.sql\n    gen:\n      go:\n"+
-			"        package: repo\n        out: %[1]s/repo\n        sql_package: pgx/v5%[2]s", dir, opts)
+			"        package: repo\n        out: %[1]s/repo%[2]s", dir, opts)
 	}
 	file := filepath.Join("..", "..", ".sqlc-testdata.yaml")
 	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {

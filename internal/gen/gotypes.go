@@ -113,8 +113,20 @@ func convertible(from, to types.Type) bool {
 func family(t types.Type) string {
 	t = deref(t)
 	name := typeString(t)
+	lower := strings.ToLower(name)
+	switch u := t.Underlying().(type) {
+	case *types.Struct: // sql.Null… and pgtype
+	case *types.Basic, *types.Array, *types.Slice:
+		if strings.HasPrefix(name, "pgtype.") || hasMethod(t, "Value") && !strings.Contains(lower, "uuid") {
+			break
+		}
+		if b, ok := u.(*types.Basic); !ok || b.Info()&types.IsString == 0 {
+			break
+		}
+		return "string"
+	}
 	switch {
-	case strings.Contains(strings.ToLower(name), "uuid"):
+	case strings.Contains(lower, "uuid"):
 		return "uuid"
 	case strings.HasPrefix(name, "pgtype.Int"):
 		return "int"
@@ -122,8 +134,12 @@ func family(t types.Type) string {
 		return "string"
 	case name == "pgtype.Bool":
 		return "bool"
-	case strings.HasPrefix(name, "pgtype.Timestamp") || name == "time.Time":
+	case strings.HasPrefix(name, "pgtype.Timestamp") || name == "time.Time" || name == "sql.NullTime":
 		return "time"
+	case strings.HasPrefix(name, "sql.NullInt"):
+		return "int"
+	case name == "sql.NullBool":
+		return "bool"
 	case strings.Contains(name, "Null"): // a nullable enum
 		return "string"
 	}
@@ -143,6 +159,39 @@ func family(t types.Type) string {
 		return "bytes"
 	}
 	return name
+}
+
+// holders lists the families of Go types in which each value of a comparison
+// class has one form.
+func holders(class string) []string {
+	switch class {
+	case "int", "uuid", "bool":
+		return []string{class}
+	case "bytea":
+		return []string{"bytes"}
+	case "date":
+		return []string{"pgtype.Date"}
+	case "timestamptz":
+		return []string{"time"}
+	}
+	return []string{"string"} // text and enums
+}
+
+// goTypes are what to map a column to for a family.
+var goTypes = map[string]string{
+	"int": "an integer", "uuid": "a uuid type such as github.com/google/uuid.UUID", "bool": "bool", "bytes": "[]byte",
+	"pgtype.Date": "pgtype.Date", "time": "time.Time", "string": "string",
+}
+
+// fits reports whether a Go integer type holds n.
+func fits(n int64, t *types.Basic) bool {
+	bits := map[types.BasicKind]uint{
+		types.Int8: 7, types.Int16: 15, types.Int32: 31, types.Uint8: 8, types.Uint16: 16, types.Uint32: 32,
+	}[t.Kind()]
+	if t.Info()&types.IsUnsigned != 0 && n < 0 {
+		return false
+	}
+	return bits == 0 || n < 1<<bits && n >= -1<<bits
 }
 
 // shape identifies what a cell holds: the query's text and the structure of its
@@ -225,7 +274,8 @@ func constExpr(text string, to types.Type) (string, bool) {
 	case b.Info()&types.IsString != 0:
 		return strconv.Quote(text), true
 	case b.Info()&types.IsInteger != 0:
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err == nil && fits(n, b) {
 			return strconv.FormatInt(n, 10), true
 		}
 	case b.Info()&types.IsBoolean != 0:

@@ -385,8 +385,11 @@ func (f *goFile) read(rd *cachedRead) {
 	q := rd.q
 	name := f.r.vars[q.name]
 	opts := ""
-	if q.cmd == ":one" {
+	switch {
+	case q.cmd == ":one":
 		opts = fmt.Sprintf("NoRows: %s.ErrNoRows", f.pgx())
+	case rd.batch && q.nilNone:
+		opts = "NilWhenEmpty: true"
 	}
 	f.printf("var %s = %s.NewQuery[%s](%q, %q, %s.QueryOptions{%s})\n\n", name, f.cache(), f.typ(q.result), q.name,
 		shape(q.sql, q.result), f.cache(), opts)
@@ -783,7 +786,7 @@ func (f *goFile) statements() {
 		case !w.fromArgs():
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys come from RETURNING: call %s.Queries.%s", r.pkg, name))
 		default:
-			f.printf("%q: {Write: true, Keys: %sKeys},\n", name, lowerFirst(name))
+			f.printf("%q: {Write: true, Keys: %s},\n", name, r.keysFunc(name))
 			funcs = append(funcs, w)
 		}
 	}
@@ -847,11 +850,22 @@ func (w *write) fromArgs() bool {
 	return true
 }
 
+// keysFunc names the function that makes a write's keys of its arguments.
+func (r *renderer) keysFunc(query string) string {
+	name := lowerFirst(query) + "Keys"
+	for _, v := range r.vars {
+		if v == name { // a cached query that is called so
+			return name + "OfArgs"
+		}
+	}
+	return name
+}
+
 // argKeys writes the function that makes a statement's keys from its arguments
 // as they stand in the SQL.
 func (f *goFile) argKeys(w *write) {
 	q, cache := w.q, f.cache()
-	f.printf("\nfunc %sKeys(args []any) ([]%s.Key, error) {\n", lowerFirst(q.name), cache)
+	f.printf("\nfunc %s(args []any) ([]%s.Key, error) {\n", f.r.keysFunc(q.name), cache)
 	f.printf("if err := wantArgs(args, %d); err != nil {\nreturn nil, err\n}\n", len(q.args))
 	lists := map[int]string{}
 	for _, t := range w.keys {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -17,9 +18,11 @@ type schema struct {
 	tables     map[string]*table // by qualified name, "public.sessions"
 	enums      map[string]bool   // type names, without "public."
 	domains    map[string]*column
-	collations map[string]bool // true: deterministic=false
-	functions  map[string]*function
-	opaque     []weakPoint // DDL that can't be read
+	collations map[string]bool        // true: deterministic=false
+	functions  map[string][]*function // by name without schema: the overloads
+	operators  map[string]*operator   // operators of the schema's own
+	taken      map[string]bool        // names of constraints and indexes
+	opaque     []weakPoint            // DDL that can't be read
 }
 
 // table is a table or a view.
@@ -37,6 +40,9 @@ type table struct {
 
 	view     *pg.SelectStmt // the body of a view
 	viewCols []string       // names given in CREATE VIEW v(a, b)
+	outdated string         // a view whose text no longer says what it reads, and why
+
+	checks map[string]bool // names of constraints that say nothing of keys
 }
 
 type column struct {
@@ -44,6 +50,8 @@ type column struct {
 	typ        string // as typeName says; a domain is resolved to its base
 	notNull    bool
 	def        *pg.Node // DEFAULT
+	domain     string   // the type as it was written; perhaps a domain
+	domainDef  bool     // of a domain: it has a DEFAULT, which counts where a column has none
 	identity   bool     // identity or serial
 	generated  bool
 	genRefs    []string // columns that a generated column is computed from
@@ -82,8 +90,14 @@ type trigger struct {
 
 type function struct {
 	name     string
+	args     string // the types of its arguments
 	pos      Position
 	volatile string // "volatile", "stable", "immutable"
+}
+
+type operator struct {
+	pos      Position
+	function string
 }
 
 // qualified returns the map key of a table.
@@ -208,10 +222,23 @@ func sqlFiles(path string, migrations bool) ([]string, error) {
 		out = append(out, filepath.Join(path, e.Name()))
 	}
 	sort.Strings(out)
+	if migrations { // 2_b.up.sql runs before 10_a.up.sql
+		sort.SliceStable(out, func(i, j int) bool { return version(out[i]) < version(out[j]) })
+	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("no .sql files in %s", path)
 	}
 	return out, nil
+}
+
+// version is the number that a migration's name begins with; 0 without one.
+func version(file string) uint64 {
+	name := filepath.Base(file)
+	n, err := strconv.ParseUint(name[:len(name)-len(strings.TrimLeft(name, "0123456789"))], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 var downSection = regexp.MustCompile(`(?m)^(-- \+goose Down|-- migrate:down|---- create above / drop below ----)`)
@@ -224,7 +251,7 @@ func loadSchema(path string) (*schema, Findings, error) {
 	}
 	s := &schema{
 		tables: map[string]*table{}, enums: map[string]bool{}, domains: map[string]*column{},
-		collations: map[string]bool{}, functions: map[string]*function{},
+		collations: map[string]bool{}, functions: map[string][]*function{}, operators: map[string]*operator{}, taken: map[string]bool{},
 	}
 	var findings Findings
 	for _, file := range files {
@@ -299,7 +326,7 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 	case stmt.GetCreateForeignTableStmt() != nil:
 		return s.createTable(stmt.GetCreateForeignTableStmt().GetBaseStmt(), pos)
 	case stmt.GetAlterTableStmt() != nil:
-		s.alterTable(stmt.GetAlterTableStmt(), pos)
+		return s.alterTable(stmt.GetAlterTableStmt(), pos)
 	case stmt.GetIndexStmt() != nil:
 		s.createIndex(stmt.GetIndexStmt())
 	case stmt.GetViewStmt() != nil:
@@ -323,9 +350,26 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		d := stmt.GetCreateDomainStmt()
 		c := &column{typ: typeName(d.GetTypeName()), cuts: len(d.GetTypeName().GetTypmods()) > 0}
 		s.collate(c, d.GetCollClause())
+		for _, k := range d.GetConstraints() {
+			c.domainDef = c.domainDef || k.GetConstraint().GetContype() == pg.ConstrType_CONSTR_DEFAULT
+		}
 		s.domains[joinName(names(d.GetDomainname()))] = c
+	case stmt.GetAlterDomainStmt() != nil:
+		a := stmt.GetAlterDomainStmt()
+		if c := s.domains[joinName(names(a.GetTypeName()))]; c != nil && a.GetSubtype() == "T" && a.GetDef() != nil {
+			c.domainDef = true
+		}
 	case stmt.GetDefineStmt() != nil:
 		d := stmt.GetDefineStmt()
+		if d.GetKind() == pg.ObjectType_OBJECT_OPERATOR {
+			op := &operator{pos: pos}
+			for _, n := range d.GetDefinition() {
+				if e := n.GetDefElem(); e.GetDefname() == "function" || e.GetDefname() == "procedure" {
+					op.function = lastName(e.GetArg().GetTypeName().GetNames())
+				}
+			}
+			s.operators[lastName(d.GetDefnames())] = op
+		}
 		if d.GetKind() != pg.ObjectType_OBJECT_COLLATION {
 			break
 		}
@@ -343,6 +387,8 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		s.collations[lastName(d.GetDefnames())] = nondet
 	case stmt.GetCreateFunctionStmt() != nil:
 		s.createFunction(stmt.GetCreateFunctionStmt(), pos)
+	case stmt.GetAlterFunctionStmt() != nil:
+		s.alterFunction(stmt.GetAlterFunctionStmt())
 	case stmt.GetCreateTrigStmt() != nil:
 		c := stmt.GetCreateTrigStmt()
 		t := s.lookup(c.GetRelation())
@@ -371,10 +417,11 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 			t.rls = true
 		}
 	case stmt.GetRenameStmt() != nil:
-		s.rename(stmt.GetRenameStmt())
+		s.rename(stmt.GetRenameStmt(), pos)
 	case stmt.GetAlterObjectSchemaStmt() != nil:
 		a := stmt.GetAlterObjectSchemaStmt()
 		if t := s.lookup(a.GetRelation()); a.GetRelation() != nil && t != nil {
+			s.outdate(t, fmt.Sprintf("%s moved to another schema at %s", t, pos))
 			delete(s.tables, qualified(t.schema, t.name))
 			t.schema = a.GetNewschema()
 			s.tables[qualified(t.schema, t.name)] = t
@@ -473,6 +520,26 @@ func (s *schema) createTable(c *pg.CreateStmt, pos Position) *Finding {
 	for _, k := range c.GetConstraints() {
 		s.addConstraint(t, k.GetConstraint(), "", pos)
 	}
+	t.referPrimary()
+	return nil
+}
+
+// referPrimary completes the foreign keys of a table to itself that stand
+// before its primary key.
+func (t *table) referPrimary() {
+	for _, fk := range t.fks {
+		if len(fk.refCols) == 0 {
+			fk.refCols = fk.refTable.primary()
+		}
+	}
+}
+
+func (t *table) primary() []string {
+	for _, u := range t.uniques {
+		if u.primary {
+			return u.cols
+		}
+	}
 	return nil
 }
 
@@ -496,13 +563,25 @@ func (s *schema) addColumn(t *table, d *pg.ColumnDef, pos Position) {
 	} else {
 		t.cols = append(t.cols, c)
 	}
-	for _, k := range d.GetConstraints() {
-		s.addConstraint(t, k.GetConstraint(), c.name, pos)
+	last := pg.ConstrType_CONSTR_NULL
+	for _, n := range d.GetConstraints() {
+		k := n.GetConstraint()
+		switch k.GetContype() {
+		case pg.ConstrType_CONSTR_ATTR_DEFERRABLE, pg.ConstrType_CONSTR_ATTR_DEFERRED:
+			// What follows a column's constraint speaks of it.
+			if last == pg.ConstrType_CONSTR_PRIMARY || last == pg.ConstrType_CONSTR_UNIQUE {
+				t.uniques[len(t.uniques)-1].partial = true
+			}
+			continue
+		}
+		s.addConstraint(t, k, c.name, pos)
+		last = k.GetContype()
 	}
 }
 
 func (s *schema) setType(c *column, tn *pg.TypeName) {
 	c.typ = typeName(tn)
+	c.domain = c.typ
 	c.cuts = len(tn.GetTypmods()) > 0
 	for range 10 { // domains over domains
 		d := s.domains[c.typ]
@@ -560,13 +639,30 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 			}
 			return
 		}
-		name := k.GetConname()
-		if name == "" && primary {
-			name = t.name + "_pkey"
-		} else if name == "" {
-			name = t.name + "_" + strings.Join(keys, "_") + "_key"
+		var name string
+		if primary {
+			name = s.constraintName(t, k.GetConname(), nil, "pkey")
+		} else {
+			name = s.constraintName(t, k.GetConname(), keys, "key")
 		}
 		t.uniques = append(t.uniques, unique{name: name, cols: keys, primary: primary, partial: deferrable})
+	case pg.ConstrType_CONSTR_CHECK, pg.ConstrType_CONSTR_EXCLUSION:
+		label, cols := "check", map[string]bool{}
+		walkColumns(k.GetRawExpr(), func(name string) { cols[name] = true })
+		if k.GetContype() == pg.ConstrType_CONSTR_EXCLUSION {
+			label = "excl"
+			for _, e := range k.GetExclusions() {
+				cols[e.GetList().GetItems()[0].GetIndexElem().GetName()] = true
+			}
+		}
+		on := sortedKeys(cols)
+		if label == "check" && len(on) != 1 {
+			on = nil
+		}
+		if t.checks == nil {
+			t.checks = map[string]bool{}
+		}
+		t.checks[s.constraintName(t, k.GetConname(), on, label)] = true
 	case pg.ConstrType_CONSTR_FOREIGN:
 		cols := names(k.GetFkAttrs())
 		if len(cols) == 0 {
@@ -578,21 +674,48 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		}
 		refCols := names(k.GetPkAttrs())
 		if len(refCols) == 0 {
-			for _, u := range ref.uniques {
-				if u.primary {
-					refCols = u.cols
-				}
-			}
+			refCols = ref.primary()
 		}
-		name := k.GetConname()
-		if name == "" {
-			name = t.name + "_" + strings.Join(cols, "_") + "_fkey"
-		}
+		name := s.constraintName(t, k.GetConname(), cols, "fkey")
 		t.fks = append(t.fks, &foreignKey{
 			name: name, pos: pos, child: t, cols: cols, refTable: ref, refCols: refCols,
 			onDelete: k.GetFkDelAction(), onUpdate: k.GetFkUpdAction(), setCols: names(k.GetFkDelSetCols()),
 		})
 	}
+}
+
+// constraintName returns the name of a constraint, chosen as Postgres does when
+// the DDL gives none: a later DROP CONSTRAINT must find it.
+func (s *schema) constraintName(t *table, given string, cols []string, label string) string {
+	name := given
+	for n := 0; name == "" || given == "" && s.taken[t.schema+"."+name]; n++ {
+		name = objectName(t.name, strings.Join(cols, "_"), label)
+		if n > 0 {
+			name = objectName(t.name, strings.Join(cols, "_"), label+strconv.Itoa(n))
+		}
+	}
+	s.taken[t.schema+"."+name] = true
+	return name
+}
+
+// objectName is makeObjectName of Postgres: at most 63 bytes, the longer of the
+// names giving way.
+func objectName(table, cols, label string) string {
+	room := 63 - len(label) - 1
+	if cols != "" {
+		room--
+	}
+	for len(table)+len(cols) > room {
+		if len(table) > len(cols) {
+			table = table[:len(table)-1]
+		} else {
+			cols = cols[:len(cols)-1]
+		}
+	}
+	if cols != "" {
+		cols = "_" + cols
+	}
+	return table + cols + "_" + label
 }
 
 // walkColumns calls f with the name of each column that an expression over one
@@ -611,11 +734,12 @@ func walkColumns(n *pg.Node, f func(name string)) {
 	})
 }
 
-func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) {
+func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 	t := s.lookup(a.GetRelation())
 	if t == nil {
-		return
+		return nil
 	}
+	defer t.referPrimary()
 	for _, n := range a.GetCmds() {
 		c := n.GetAlterTableCmd()
 		switch c.GetSubtype() {
@@ -624,6 +748,7 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) {
 				continue
 			}
 			s.addColumn(t, c.GetDef().GetColumnDef(), pos)
+			s.widened(t, pos)
 		case pg.AlterTableType_AT_DropColumn:
 			t.dropColumn(c.GetName())
 		case pg.AlterTableType_AT_AlterColumnType:
@@ -652,6 +777,11 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) {
 			if col := t.col(c.GetName()); col != nil {
 				col.identity = false
 			}
+		case pg.AlterTableType_AT_SetExpression:
+			if col := t.col(c.GetName()); col != nil {
+				col.genRefs = nil
+				walkColumns(c.GetDef(), func(name string) { col.genRefs = append(col.genRefs, name) })
+			}
 		case pg.AlterTableType_AT_DropExpression:
 			if col := t.col(c.GetName()); col != nil {
 				col.generated, col.genRefs = false, nil
@@ -659,8 +789,14 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) {
 		case pg.AlterTableType_AT_AddConstraint:
 			s.addConstraint(t, c.GetDef().GetConstraint(), "", pos)
 		case pg.AlterTableType_AT_DropConstraint:
-			t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return u.name == c.GetName() })
-			t.fks = slices.DeleteFunc(t.fks, func(f *foreignKey) bool { return f.name == c.GetName() })
+			if !t.dropConstraint(c.GetName()) && !c.GetMissingOk() && len(t.family) == 0 && !strings.HasSuffix(c.GetName(), "_not_null") {
+				return &Finding{
+					Pos: pos, Msg: fmt.Sprintf("DROP CONSTRAINT %s: pgaside can't find it on table %s", c.GetName(), t),
+					Why:  "it may be a key or a foreign key that pgaside would go on trusting",
+					Mend: []string{"give the constraint its name where it is made: CONSTRAINT " + c.GetName() + " …"},
+				}
+			}
+			delete(s.taken, t.schema+"."+c.GetName())
 		case pg.AlterTableType_AT_EnableRowSecurity, pg.AlterTableType_AT_ForceRowSecurity:
 			t.rls = true
 		case pg.AlterTableType_AT_DisableRowSecurity:
@@ -675,6 +811,61 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) {
 			}
 		}
 	}
+	return nil
+}
+
+func (t *table) dropConstraint(name string) bool {
+	before := len(t.uniques) + len(t.fks) + len(t.checks)
+	t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return u.name == name })
+	t.fks = slices.DeleteFunc(t.fks, func(f *foreignKey) bool { return f.name == name })
+	delete(t.checks, name)
+	return len(t.uniques)+len(t.fks)+len(t.checks) < before
+}
+
+// outdate marks the views over t: Postgres keeps what they read, their text
+// doesn't.
+func (s *schema) outdate(t *table, why string) {
+	for _, v := range s.tables {
+		if v.view != nil && v != t && reads(v.view, t) > 0 {
+			v.outdated = why
+		}
+	}
+}
+
+// widened marks the views in which a new column of t moves others: a * there
+// means the columns of when the view was made.
+func (s *schema) widened(t *table, pos Position) {
+	for _, v := range s.tables {
+		if v.view == nil || reads(v.view, t) == 0 {
+			continue
+		}
+		star, tables := false, 0
+		walk(v.view, func(m protoMessage) bool {
+			switch m := m.(type) {
+			case *pg.ColumnRef:
+				_, s := columnPath(m)
+				star = star || s
+			case *pg.RangeVar:
+				tables++
+			}
+			return true
+		})
+		if star && (tables > 1 || len(v.viewCols) > 0) {
+			v.outdated = fmt.Sprintf("%s got a column at %s, which its * doesn't mean", t, pos)
+		}
+	}
+}
+
+// reads counts how often a statement names a table.
+func reads(sel protoMessage, t *table) int {
+	n := 0
+	walk(sel, func(m protoMessage) bool {
+		if r, ok := m.(*pg.RangeVar); ok && r.GetRelname() == t.name && qualified(r.GetSchemaname(), r.GetRelname()) == qualified(t.schema, t.name) {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 func (t *table) dropColumn(name string) {
@@ -688,6 +879,10 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 	if t == nil || !i.GetUnique() {
 		return
 	}
+	if i.GetIfNotExists() && s.taken[t.schema+"."+i.GetIdxname()] {
+		return
+	}
+	s.taken[t.schema+"."+i.GetIdxname()] = true
 	u := unique{name: i.GetIdxname(), partial: i.GetWhereClause() != nil}
 	for _, p := range i.GetIndexParams() {
 		if p.GetIndexElem().GetName() == "" {
@@ -700,28 +895,102 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 
 func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
 	f := &function{name: lastName(c.GetFuncname()), pos: pos, volatile: "volatile"}
-	for _, o := range c.GetOptions() {
-		if e := o.GetDefElem(); e.GetDefname() == "volatility" {
-			f.volatile = e.GetArg().GetString_().GetSval()
+	for _, p := range c.GetParameters() {
+		switch p := p.GetFunctionParameter(); p.GetMode() {
+		case pg.FunctionParameterMode_FUNC_PARAM_OUT, pg.FunctionParameterMode_FUNC_PARAM_TABLE:
+		default:
+			f.args += typeName(p.GetArgType()) + ","
 		}
 	}
-	// Overloads count as the most volatile of them.
-	if old := s.functions[f.name]; old != nil && !c.GetReplace() && old.volatile == "volatile" {
-		return
+	if v := volatility(c.GetOptions()); v != "" {
+		f.volatile = v
 	}
-	s.functions[f.name] = f
+	if c.GetReplace() {
+		s.functions[f.name] = slices.DeleteFunc(s.functions[f.name], func(o *function) bool { return o.args == f.args })
+	}
+	s.functions[f.name] = append(s.functions[f.name], f)
 }
 
-func (s *schema) rename(r *pg.RenameStmt) {
+// volatility is what the options of a function say of it; "" for nothing.
+func volatility(options []*pg.Node) string {
+	for _, o := range options {
+		if e := o.GetDefElem(); e.GetDefname() == "volatility" {
+			return e.GetArg().GetString_().GetSval()
+		}
+	}
+	return ""
+}
+
+func (s *schema) alterFunction(a *pg.AlterFunctionStmt) {
+	v := volatility(a.GetActions())
+	if v == "" {
+		return
+	}
+	args, named := signature(a.GetFunc())
+	for _, f := range s.functions[lastName(a.GetFunc().GetObjname())] {
+		if !named || f.args == args {
+			f.volatile = v
+		}
+	}
+}
+
+func signature(f *pg.ObjectWithArgs) (args string, named bool) {
+	for _, t := range f.GetObjargs() {
+		args += typeName(t.GetTypeName()) + ","
+	}
+	return args, !f.GetArgsUnspecified()
+}
+
+// function returns the most volatile of the overloads of a name, or nil: which
+// of them a call means isn't known.
+func (s *schema) function(name string) *function {
+	var worst *function
+	rank := map[string]int{"immutable": 0, "stable": 1, "volatile": 2}
+	for _, f := range s.functions[name] {
+		if worst == nil || rank[f.volatile] > rank[worst.volatile] {
+			worst = f
+		}
+	}
+	return worst
+}
+
+func (s *schema) rename(r *pg.RenameStmt, pos Position) {
+	if s.renameIndex(r) {
+		return
+	}
 	t := s.lookup(r.GetRelation())
 	if r.GetRelation() == nil || t == nil {
 		return
 	}
 	switch r.GetRenameType() {
-	case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_VIEW:
+	case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_VIEW, pg.ObjectType_OBJECT_MATVIEW, pg.ObjectType_OBJECT_FOREIGN_TABLE:
+		s.outdate(t, fmt.Sprintf("%s was renamed at %s", t, pos))
 		delete(s.tables, qualified(t.schema, t.name))
 		t.name = r.GetNewname()
 		s.tables[qualified(t.schema, t.name)] = t
+	case pg.ObjectType_OBJECT_TABCONSTRAINT:
+		for i := range t.uniques {
+			if t.uniques[i].name == r.GetSubname() {
+				t.uniques[i].name = r.GetNewname()
+			}
+		}
+		for _, fk := range t.fks {
+			if fk.name == r.GetSubname() {
+				fk.name = r.GetNewname()
+			}
+		}
+		if t.checks[r.GetSubname()] {
+			delete(t.checks, r.GetSubname())
+			t.checks[r.GetNewname()] = true
+		}
+		delete(s.taken, t.schema+"."+r.GetSubname())
+		s.taken[t.schema+"."+r.GetNewname()] = true
+	case pg.ObjectType_OBJECT_TRIGGER:
+		for _, tr := range t.triggers {
+			if tr.name == r.GetSubname() {
+				tr.name = r.GetNewname()
+			}
+		}
 	case pg.ObjectType_OBJECT_COLUMN:
 		rename := func(cols []string) {
 			for i := range cols {
@@ -743,6 +1012,10 @@ func (s *schema) rename(r *pg.RenameStmt) {
 			rename(fk.cols)
 			rename(fk.setCols)
 		}
+		for _, tr := range t.triggers {
+			rename(tr.cols)
+		}
+		s.outdate(t, fmt.Sprintf("column %s of %s was renamed at %s", r.GetSubname(), t, pos))
 		for _, fk := range s.children(t) {
 			fk.refCols = slices.Clone(fk.refCols)
 			rename(fk.refCols)
@@ -750,11 +1023,36 @@ func (s *schema) rename(r *pg.RenameStmt) {
 	}
 }
 
+// renameIndex reports whether the statement renames an index, and does it.
+func (s *schema) renameIndex(r *pg.RenameStmt) bool {
+	if t := r.GetRenameType(); t != pg.ObjectType_OBJECT_INDEX && t != pg.ObjectType_OBJECT_TABLE {
+		return false
+	}
+	old := r.GetRelation().GetRelname()
+	for _, t := range s.tables {
+		for i := range t.uniques {
+			if t.uniques[i].name == old && s.lookup(r.GetRelation()) == nil && qualified(r.GetRelation().GetSchemaname(), "") == qualified(t.schema, "") {
+				t.uniques[i].name = r.GetNewname()
+				delete(s.taken, t.schema+"."+old)
+				s.taken[t.schema+"."+r.GetNewname()] = true
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (s *schema) drop(d *pg.DropStmt) {
 	for _, o := range d.GetObjects() {
 		parts := names(o.GetList().GetItems())
 		if tn := o.GetTypeName(); tn != nil {
 			parts = names(tn.GetNames())
+		}
+		if f := o.GetObjectWithArgs(); f != nil {
+			args, named := signature(f)
+			name := lastName(f.GetObjname())
+			s.functions[name] = slices.DeleteFunc(s.functions[name], func(o *function) bool { return !named || o.args == args })
+			continue
 		}
 		if len(parts) == 0 {
 			continue
@@ -767,7 +1065,19 @@ func (s *schema) drop(d *pg.DropStmt) {
 				name = qualified(parts[0], last)
 			}
 			gone := s.tables[name]
+			if gone == nil {
+				continue
+			}
 			delete(s.tables, name)
+			for _, u := range gone.uniques {
+				delete(s.taken, gone.schema+"."+u.name)
+			}
+			for _, fk := range gone.fks {
+				delete(s.taken, gone.schema+"."+fk.name)
+			}
+			for check := range gone.checks {
+				delete(s.taken, gone.schema+"."+check)
+			}
 			for _, t := range s.tables {
 				t.fks = slices.DeleteFunc(t.fks, func(f *foreignKey) bool { return f.refTable == gone })
 				t.family = slices.DeleteFunc(t.family, func(f *table) bool { return f == gone })
@@ -786,10 +1096,12 @@ func (s *schema) drop(d *pg.DropStmt) {
 			}
 		case pg.ObjectType_OBJECT_INDEX:
 			for _, t := range s.tables {
+				if len(parts) > 1 && parts[0] != t.schema {
+					continue
+				}
 				t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return u.name == last })
+				delete(s.taken, t.schema+"."+last)
 			}
-		case pg.ObjectType_OBJECT_FUNCTION:
-			delete(s.functions, last)
 		}
 	}
 }
@@ -802,6 +1114,32 @@ func (s *schema) class(c *column) (class, why string) {
 		return "", fmt.Sprintf("collation %s is nondeterministic, so that equal texts may differ", c.collation)
 	}
 	return class, why
+}
+
+// hasDefault reports whether a column, or a domain below it, has a DEFAULT.
+func (s *schema) hasDefault(c *column) bool {
+	if c.def != nil {
+		return true
+	}
+	d := s.domains[c.domain]
+	for range 10 { // domains over domains
+		if d == nil || d.domainDef {
+			return d != nil
+		}
+		d = s.domains[d.typ]
+	}
+	return false
+}
+
+// cutting reports whether a cast to the domain may cut the value.
+func (s *schema) cutting(d *column) bool {
+	for range 10 {
+		if d == nil || d.cuts {
+			return d != nil
+		}
+		d = s.domains[d.typ]
+	}
+	return false
 }
 
 // typeClass is class for a type name.

@@ -398,6 +398,9 @@ func (a *analysis) join(sc *scope, j *pg.JoinExpr, guards []*region) []*occurren
 	fill(leftRegion, l)
 	fill(rightRegion, r)
 
+	if j.GetAlias() != nil {
+		a.refuse(fmt.Sprintf("it names a whole join (%s)", j.GetAlias().GetAliasname()), "leave out the join's alias, and use those of its tables")
+	}
 	if j.GetIsNatural() {
 		a.refuse("it has a NATURAL JOIN, whose columns change with the tables", "name the columns: JOIN … USING (…)")
 	}
@@ -483,6 +486,13 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 		a.refuse(fmt.Sprintf("%s is a materialized view (%s): it changes when it is refreshed", t, t.pos),
 			"read the tables below it, or say -- @stale-ok "+t.String())
 	}
+	if t.outdated != "" {
+		a.refuse(fmt.Sprintf("the text of view %s (%s) no longer says what it reads: %s", t, t.pos, t.outdated),
+			"make the view anew after that: DROP VIEW, CREATE VIEW")
+		o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}, wild: true}
+		sc.items = append(sc.items, o)
+		return o
+	}
 	if t.view != nil {
 		a.views = append(a.views, t)
 		o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
@@ -557,6 +567,16 @@ func refersTo(sel *pg.SelectStmt, name string) bool {
 	return found
 }
 
+func (sc *scope) named(alias string) int {
+	n := 0
+	for _, o := range sc.items {
+		if o.alias == alias {
+			n++
+		}
+	}
+	return n
+}
+
 // resolve finds the column that a reference means, from the innermost scope out.
 func (a *analysis) resolve(sc *scope, parts []string) (place, bool) {
 	if len(parts) == 0 {
@@ -566,6 +586,9 @@ func (a *analysis) resolve(sc *scope, parts []string) (place, bool) {
 	for ; sc != nil; sc = sc.parent {
 		if len(parts) > 1 {
 			qual := parts[len(parts)-2]
+			if same := sc.named(qual); same > 1 {
+				return place{}, false // app.t and public.t: which of them isn't followed
+			}
 			for _, o := range sc.items {
 				if o.alias != qual {
 					continue
@@ -677,7 +700,7 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 			class, why = a.schema.class(d)
 		}
 		o.text += "::" + typ
-		if len(tc.GetTypeName().GetTypmods()) > 0 {
+		if d := a.schema.domains[typ]; len(tc.GetTypeName().GetTypmods()) > 0 || d != nil && a.schema.cutting(d) {
 			return operand{at: o.at, why: "the cast may cut the value", text: o.text}
 		}
 		if o.free && o.class == "" && o.why == "" {
@@ -743,8 +766,7 @@ func (a *analysis) condition(sc *scope, n *pg.Node, guards []*region) {
 // conjunct reports whether it has looked at all of c.
 func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 	if s := c.GetSubLink(); s != nil && s.GetSubLinkType() == pg.SubLinkType_ANY_SUBLINK {
-		op := names(s.GetOperName())
-		if len(op) > 0 && op[len(op)-1] != "=" {
+		if len(s.GetOperName()) > 0 && !isEquals(s.GetOperName()) {
 			return false
 		}
 		// x IN (SELECT y …) is a join with the rows of the sub-select.
@@ -764,7 +786,7 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 		return true
 	}
 	e := c.GetAExpr()
-	if e == nil || lastName(e.GetName()) != "=" {
+	if e == nil || !isEquals(e.GetName()) {
 		return false
 	}
 	switch e.GetKind() {
@@ -789,11 +811,20 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 	return false
 }
 
+// isEquals reports whether an operator is Postgres' own equality.
+func isEquals(op []*pg.Node) bool {
+	parts := names(op)
+	return len(parts) == 1 && parts[0] == "=" || len(parts) == 2 && parts[0] == "pg_catalog" && parts[1] == "="
+}
+
 // arrayOperand reads $n or $n::t[] as "some element of $n".
 func (a *analysis) arrayOperand(n *pg.Node) (operand, bool) {
 	o := operand{free: true}
 	if tc := n.GetTypeCast(); tc != nil {
 		o.class, o.why = a.schema.typeClass(strings.TrimSuffix(typeName(tc.GetTypeName()), "[]"))
+		if len(tc.GetTypeName().GetTypmods()) > 0 {
+			o.why = "the cast may cut the value"
+		}
 		n = tc.GetArg()
 	}
 	p := n.GetParamRef()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 
 	"golang.org/x/tools/go/packages"
@@ -38,6 +39,7 @@ type query struct {
 	results *types.Tuple
 	args    []arg    // $1, $2, …; for :copyfrom, a row's values in column order
 	outs    []output // one per output column; nil where nothing is scanned
+	nilNone bool     // a :many that returns nil for no rows: sqlc without emit_empty_slices
 
 	notes annotations
 	tree  stmt // the parsed statement
@@ -54,6 +56,7 @@ type arg struct {
 	name string     // the last name of the expression: "id", or "UserID" of arg.UserID
 	expr string     // "id", "arg.UserID"; for :copyfrom, relative to one row: ".UserID" or ""
 	typ  types.Type // of the expression
+	col  string     // for :copyfrom, the column that it fills
 }
 
 // output is where one output column is scanned to.
@@ -108,6 +111,9 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		_, s.hasQuerier = q.Type().Underlying().(*types.Interface)
 	}
 	s.findInitialisms()
+	if f := checkPackage(p.Types, repoDir); f != nil {
+		return nil, Findings{f}, nil
+	}
 
 	located, findings, err := locate(queriesPath)
 	if err != nil {
@@ -151,6 +157,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		if !q.batch() {
 			q.findArgs(p.TypesInfo, decl, obj)
 			q.findOuts(p.TypesInfo, decl)
+			q.nilNone = q.cmd == ":many" && declaresSlice(decl)
 		}
 	}
 	for name, loc := range located {
@@ -161,6 +168,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		s.byName[name] = q
 		q.fill(p, methods[name])
 		q.copyArgs()
+		q.copyColumns(methods[name])
 	}
 	for name, q := range s.byName {
 		loc, ok := located[name]
@@ -197,6 +205,41 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		return a.pos.Line < b.pos.Line
 	})
 	return s, findings, nil
+}
+
+// checkPackage refuses what sqlc makes with options under which the generated
+// code would not compile or not mean the same.
+func checkPackage(p *types.Package, repoDir string) *Finding {
+	dbtx, _ := p.Scope().Lookup("DBTX").(*types.TypeName)
+	newFunc, _ := p.Scope().Lookup("New").(*types.Func)
+	if dbtx == nil || newFunc == nil {
+		return &Finding{
+			Pos: Position{File: repoDir}, Msg: "the package has no DBTX and New: sqlc did not write it",
+			Mend: []string{"name the directory that sqlc writes with --repo"},
+		}
+	}
+	exec, _, _ := types.LookupFieldOrMethod(dbtx.Type(), false, p, "Exec")
+	pgx := false
+	if f, ok := exec.(*types.Func); ok {
+		if res := f.Type().(*types.Signature).Results(); res.Len() == 2 {
+			pgx = types.TypeString(res.At(0).Type(), nil) == "github.com/jackc/pgx/v5/pgconn.CommandTag"
+		}
+	}
+	if !pgx {
+		return &Finding{
+			Pos: Position{File: repoDir}, Msg: "the package is not made for pgx/v5",
+			Mend: []string{"set sql_package: pgx/v5 in sqlc.yaml and run sqlc generate"},
+		}
+	}
+	params := newFunc.Type().(*types.Signature).Params()
+	if params.Len() != 1 || !types.Identical(params.At(0).Type(), dbtx.Type()) {
+		return &Finding{
+			Pos: Position{File: repoDir}, Msg: "New of the package takes no DBTX: its methods take the database as an argument",
+			Why:  "the decorator chooses where a query runs, pool or transaction, and such methods leave that to the caller",
+			Mend: []string{"set emit_methods_with_db_argument: false in sqlc.yaml and run sqlc generate"},
+		}
+	}
+	return nil
 }
 
 func receiver(d *ast.FuncDecl) string {
@@ -269,6 +312,27 @@ func argOf(info *types.Info, e ast.Expr) arg {
 	return a
 }
 
+// declaresSlice reports whether a method begins its result by "var items []T",
+// so that no rows are a nil slice.
+func declaresSlice(d *ast.FuncDecl) bool {
+	for _, s := range d.Body.List {
+		decl, ok := s.(*ast.DeclStmt)
+		if !ok {
+			continue
+		}
+		for _, spec := range decl.Decl.(*ast.GenDecl).Specs {
+			v, ok := spec.(*ast.ValueSpec)
+			if !ok || len(v.Values) > 0 {
+				continue
+			}
+			if t, ok := v.Type.(*ast.ArrayType); ok && t.Len == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // findOuts takes the destinations of the method's Scan call.
 func (q *query) findOuts(info *types.Info, d *ast.FuncDecl) {
 	ast.Inspect(d.Body, func(n ast.Node) bool {
@@ -320,6 +384,30 @@ func (q *query) copyArgs() {
 		return
 	}
 	q.args = []arg{{name: q.params[0].name, typ: elem}}
+}
+
+// copyColumns takes the columns of a :copyfrom from the call that sends it: they
+// stand in the order of its parameters, as the fields do.
+func (q *query) copyColumns(d *ast.FuncDecl) {
+	ast.Inspect(d.Body, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 4 {
+			return true
+		}
+		if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || sel.Sel.Name != "CopyFrom" {
+			return true
+		}
+		list, ok := call.Args[2].(*ast.CompositeLit)
+		if !ok || len(list.Elts) != len(q.args) {
+			return false
+		}
+		for i, e := range list.Elts {
+			if lit, ok := e.(*ast.BasicLit); ok {
+				q.args[i].col, _ = strconv.Unquote(lit.Value)
+			}
+		}
+		return false
+	})
 }
 
 // findInitialisms learns which words the package writes in capitals, so that
@@ -406,7 +494,7 @@ func locate(path string) (map[string]location, Findings, error) {
 			}
 			if m := commentLine.FindStringSubmatch(line); m != nil {
 				c := comment{pos: pos, text: m[1]}
-				if current == "" || (body && strings.HasSuffix(strings.TrimSpace(out[current].text), ";")) {
+				if current == "" || (body && ended(out[current].text)) {
 					above = append(above, c)
 					continue
 				}
@@ -430,4 +518,17 @@ func locate(path string) (map[string]location, Findings, error) {
 		}
 	}
 	return out, findings, nil
+}
+
+// ended reports whether a statement's text is complete: a comment may follow its
+// semicolon.
+func ended(text string) bool {
+	text = strings.TrimSpace(text)
+	last := text[strings.LastIndexByte(text, '\n')+1:]
+	for _, mark := range []string{"--", "/*"} {
+		if i := strings.LastIndex(last, mark); i >= 0 && strings.HasSuffix(strings.TrimSpace(last[:i]), ";") {
+			return true
+		}
+	}
+	return strings.HasSuffix(last, ";")
 }

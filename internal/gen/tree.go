@@ -21,8 +21,16 @@ func walk(m protoMessage, visit func(protoMessage) bool) {
 	}
 }
 
+var nodeDescriptor = (*pg.Node)(nil).ProtoReflect().Descriptor()
+
 func walkReflect(m protoreflect.Message, visit func(protoMessage) bool) {
 	if !visit(m.Interface()) {
+		return
+	}
+	if m.Descriptor() == nodeDescriptor { // one of some 270 alternatives
+		if f := m.WhichOneof(nodeDescriptor.Oneofs().Get(0)); f != nil && f.Message() != nil {
+			walkReflect(m.Get(f).Message(), visit)
+		}
 		return
 	}
 	fields := m.Descriptor().Fields()

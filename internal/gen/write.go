@@ -54,8 +54,10 @@ type change struct {
 	old    map[string][]value // columns whose value before is known
 	new    map[string][]value // columns whose value after is known
 	sets   map[string]bool    // columns that change; nil: all
+	named  map[string]bool    // columns that SET names, even those that stay, for triggers
 	byDB   map[string]bool    // columns of an inserted row that a default fills
 	via    string             // the foreign keys that lead here
+	parent *table             // whose change leads here
 	notes  []note             // why a value isn't known
 	insert bool               // the row is new
 	upsert bool               // the row is one that ON CONFLICT found
@@ -91,19 +93,21 @@ func (p *project) deriveWrites() {
 
 // deriver derives the keys of one write.
 type deriver struct {
-	p      *project
-	w      *write
-	failed map[string]*Finding // by group: the first thing that can't be derived
-	order  []string
-	seen   map[string]bool // changes already followed
-	tuples map[string]bool
-	single bool // the statement affects at most one row
+	p          *project
+	w          *write
+	failed     map[string]*Finding // by group: the first thing that can't be derived
+	order      []string
+	seen       map[string]bool // changes already followed
+	tuples     map[string]bool
+	single     bool // the statement affects at most one row
+	statements int  // writes seen
 }
 
 func (d *deriver) derive() {
 	p, q := d.p, d.w.q
 	d.tuples = map[string]bool{}
 	changes := d.statement(q.tree, true)
+	d.nested(q.tree)
 	for _, fn := range p.schema.volatileFunctions(q.tree) {
 		d.all(fmt.Sprintf("calls function %s (%s), which is volatile and may change any table", fn.name, fn.pos),
 			"declare the function STABLE or IMMUTABLE, if it changes nothing")
@@ -182,9 +186,28 @@ func (d *deriver) all(what string, mend ...string) {
 	d.p.findings = append(d.p.findings, f)
 }
 
+// nested refuses a write that stands elsewhere than in the outermost WITH, where
+// Postgres wouldn't take it either.
+func (d *deriver) nested(n *pg.Node) {
+	count := 0
+	walk(n, func(m protoMessage) bool {
+		switch m.(type) {
+		case *pg.InsertStmt, *pg.UpdateStmt, *pg.DeleteStmt, *pg.MergeStmt:
+			count++
+		}
+		return true
+	})
+	if count > d.statements {
+		d.all("writes inside of a sub-select", "put it into the outermost WITH")
+	}
+}
+
 // statement lists the changes that a statement makes by itself.
 func (d *deriver) statement(n *pg.Node, outermost bool) []*change {
 	var out []*change
+	if n.GetInsertStmt() != nil || n.GetUpdateStmt() != nil || n.GetDeleteStmt() != nil || n.GetMergeStmt() != nil {
+		d.statements++
+	}
 	for _, c := range withClause(n).GetCtes() {
 		inner := c.GetCommonTableExpr().GetCtequery()
 		if inner.GetSelectStmt() == nil {
@@ -213,6 +236,13 @@ func (d *deriver) statement(n *pg.Node, outermost bool) []*change {
 		}
 	case n.GetMergeStmt() != nil:
 		d.unsupported("MERGE", n.GetMergeStmt().GetRelation(), "write INSERT … ON CONFLICT, or UPDATE and DELETE with RETURNING")
+	case n.GetSelectStmt() != nil, n.GetListenStmt() != nil, n.GetUnlistenStmt() != nil, n.GetNotifyStmt() != nil, n.GetRefreshMatViewStmt() != nil:
+	case n.GetCallStmt() != nil:
+		if name := lastName(n.GetCallStmt().GetFunccall().GetFuncname()); d.p.schema.function(name) == nil {
+			d.all(fmt.Sprintf("calls procedure %s, which the schema doesn't have, and which may change any table", name))
+		}
+	default:
+		d.all("is a statement that pgaside doesn't know")
 	}
 	return out
 }
@@ -395,6 +425,7 @@ func (d *deriver) update(u *pg.UpdateStmt, t *table, outermost bool) *change {
 	ret := d.result(c, d.returned(a, target, u.GetReturningList(), outermost))
 
 	sets := d.assignments(a, t, target.alias, u.GetTargetList(), nil)
+	c.named = targets(u.GetTargetList())
 	for col := range sets {
 		c.sets[col] = true
 	}
@@ -419,6 +450,15 @@ func (t *table) spread(sets map[string]bool) {
 			sets[c.name] = true
 		}
 	}
+}
+
+// targets lists the columns that a SET list names.
+func targets(list []*pg.Node) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range list {
+		out[n.GetResTarget().GetName()] = true
+	}
+	return out
 }
 
 // assignments reads a SET list: for each column that it changes, the values it
@@ -446,7 +486,10 @@ func (d *deriver) assignments(a *analysis, t *table, alias string, list []*pg.No
 			parts, _ := columnPath(ref)
 			last := parts[len(parts)-1]
 			if len(parts) == 2 && parts[0] == "excluded" && excluded != nil {
-				out[col.name] = slices.Clone(excluded[last])
+				out[col.name] = nil
+				if from := t.col(last); from != nil && d.sameKind(from, col) {
+					out[col.name] = slices.Clone(excluded[last])
+				}
 				continue
 			}
 			if last == col.name && (len(parts) == 1 || parts[0] == alias) {
@@ -456,6 +499,16 @@ func (d *deriver) assignments(a *analysis, t *table, alias string, list []*pg.No
 		out[col.name] = d.assigned(a, col, val)
 	}
 	return out
+}
+
+// sameKind reports whether a column stores exactly what another one holds.
+func (d *deriver) sameKind(from, to *column) bool {
+	if from == to {
+		return true
+	}
+	a, _ := d.p.schema.class(from)
+	b, _ := d.p.schema.class(to)
+	return a != "" && a == b && !to.cuts
 }
 
 // assigned reads the value that INSERT or SET gives to a column.
@@ -489,6 +542,8 @@ func (d *deriver) defaultOf(a *analysis, col *column) []value {
 	switch {
 	case col.identity || col.generated:
 		return nil
+	case col.def == nil && d.p.schema.hasDefault(col):
+		return nil // the domain's
 	case col.def == nil:
 		return []value{{kind: isNull}}
 	}
@@ -538,8 +593,10 @@ func (d *deriver) insert(s *pg.InsertStmt, outermost bool) []*change {
 	for i, col := range cols {
 		given[col.name] = true
 		if d.w.q.cmd == ":copyfrom" {
-			if i < len(d.w.q.args) && !col.cuts {
-				c.new[col.name] = []value{{kind: ofArg, n: i}}
+			// The fields of a row stand in the order of the parameters, not of the columns.
+			at := slices.IndexFunc(d.w.q.args, func(a arg) bool { return a.col == col.name })
+			if at >= 0 && !col.cuts {
+				c.new[col.name] = []value{{kind: ofArg, n: at}}
 			}
 			continue
 		}
@@ -548,6 +605,11 @@ func (d *deriver) insert(s *pg.InsertStmt, outermost bool) []*change {
 			if i >= len(row) {
 				given[col.name] = len(s.GetCols()) > 0 // fewer values than columns: the rest are defaults
 				continue
+			}
+			if col.identity && s.GetOverride() == pg.OverridingKind_OVERRIDING_USER_VALUE {
+				c.byDB[col.name] = true // the sequence's value, whatever is given
+				vals = nil
+				break
 			}
 			if row[i].GetSetToDefault() != nil && len(d.defaultOf(a, col)) == 0 {
 				c.byDB[col.name] = true
@@ -581,7 +643,7 @@ func (d *deriver) insert(s *pg.InsertStmt, outermost bool) []*change {
 		c.new[col.name] = vals
 	}
 	if outermost {
-		d.single = len(rows) == 1
+		d.single = len(rows) == 1 && !d.multiplies(s.GetSelectStmt().GetSelectStmt().GetTargetList())
 	}
 
 	conflict := s.GetOnConflictClause()
@@ -612,6 +674,7 @@ func (d *deriver) insert(s *pg.InsertStmt, outermost bool) []*change {
 		notes: slices.Clone(c.notes), upsert: true,
 	}
 	sets := d.assignments(a, t, target.alias, conflict.GetTargetList(), values)
+	up.named = targets(conflict.GetTargetList())
 	for col := range sets {
 		up.sets[col] = true
 	}
@@ -633,6 +696,25 @@ func (d *deriver) insert(s *pg.InsertStmt, outermost bool) []*change {
 		}
 	}
 	return append(out, up)
+}
+
+// multiplies reports whether a target list may make several rows of one: any
+// function that isn't known to return one value may return a set.
+func (d *deriver) multiplies(targets []*pg.Node) bool {
+	found := false
+	for _, n := range targets {
+		walk(n, func(m protoMessage) bool {
+			f, ok := m.(*pg.FuncCall)
+			if !ok {
+				return true
+			}
+			name := lastName(f.GetFuncname())
+			scalar := known[name] && !setReturning[name] || changing[name] || sessionFuncs[name]
+			found = found || d.p.schema.function(name) != nil || !scalar
+			return true
+		})
+	}
+	return found
 }
 
 // rows notes that the rows of a multi-row VALUES differ in a column.
@@ -661,6 +743,9 @@ func proposed(n *pg.Node) [][]*pg.Node {
 	}
 	var row []*pg.Node
 	for _, t := range sel.GetTargetList() {
+		if _, star := columnPath(t.GetResTarget().GetVal().GetColumnRef()); star {
+			return nil // which value goes to which column isn't known
+		}
 		row = append(row, t.GetResTarget().GetVal())
 	}
 	if len(sel.GetFromClause()) > 0 {
@@ -696,9 +781,11 @@ func (d *deriver) change(c *change) {
 		return
 	}
 	d.seen[id] = true
-	for _, tr := range c.table.triggers {
-		if tr.fires(c) {
-			d.all(fmt.Sprintf("%s rows of %s%s, which has %s %s (%s)", c.kind, c.table, c.via, tr.what, tr.name, tr.pos))
+	for _, t := range kin(c.table) {
+		for _, tr := range t.triggers {
+			if tr.fires(c) {
+				d.all(fmt.Sprintf("%s rows of %s%s, which has %s %s (%s)", c.kind, t, c.via, tr.what, tr.name, tr.pos))
+			}
 		}
 	}
 	d.relatives(c)
@@ -708,11 +795,27 @@ func (d *deriver) change(c *change) {
 		}
 		d.need(c, m)
 	}
-	for _, fk := range d.p.schema.children(c.table) {
-		if child := d.cascade(c, fk); child != nil {
-			d.change(child)
+	for _, t := range kin(c.table) {
+		for _, fk := range d.p.schema.children(t) {
+			if child := d.cascade(c, fk); child != nil {
+				d.change(child)
+			}
 		}
 	}
+}
+
+// kin lists a table and those that share rows with it by inheritance or
+// partitioning.
+func kin(t *table) []*table {
+	all := []*table{t}
+	for i := 0; i < len(all); i++ {
+		for _, r := range all[i].family {
+			if !slices.Contains(all, r) {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
 }
 
 // String identifies a change for the guard against circles of foreign keys.
@@ -752,30 +855,19 @@ func (tr *trigger) fires(c *change) bool {
 	if !tr.upd {
 		return false
 	}
-	return len(tr.cols) == 0 || slices.ContainsFunc(tr.cols, func(col string) bool { return c.sets[col] })
+	return len(tr.cols) == 0 || slices.ContainsFunc(tr.cols, func(col string) bool { return c.sets[col] || c.named[col] })
 }
 
 // relatives refuses a change of a table that shares rows with others by
 // inheritance or partitioning.
 func (d *deriver) relatives(c *change) {
-	seen := map[*table]bool{c.table: true}
-	queue := []*table{c.table}
-	for len(queue) > 0 {
-		t := queue[0]
-		queue = queue[1:]
-		for _, r := range t.family {
-			if !seen[r] {
-				seen[r] = true
-				queue = append(queue, r)
-			}
-		}
-	}
+	seen := kin(c.table)
 	if len(seen) == 1 {
 		return
 	}
 	for _, r := range d.p.reads {
 		for _, m := range r.maps {
-			if !seen[m.table] || d.ruledOut(r.g.name) {
+			if !slices.Contains(seen, m.table) || d.ruledOut(r.g.name) {
 				continue
 			}
 			d.fail(r.g, &Finding{
@@ -833,7 +925,7 @@ func (d *deriver) need(c *change, m *mapping) {
 			continue
 		}
 		if len(missing) > 0 {
-			d.unknown(c, m, missing, side.name)
+			d.unknown(c, m, missing, side.name, d.otherType(m, side.vals))
 			return
 		}
 		d.add(tuple)
@@ -853,6 +945,12 @@ func (d *deriver) add(t *keyTuple) {
 // group keeps no negative answers and the read returns no row without this one.
 func (d *deriver) absent(c *change, m *mapping) bool {
 	if m.read.g.opts.negative != "off" || m.read.q.cmd != ":one" || !m.required {
+		return false
+	}
+	// The key must be unique, or another row may have had it.
+	if !m.table.hasUnique(func(col string) bool {
+		return slices.ContainsFunc(m.cols, func(alts []string) bool { return slices.Contains(alts, col) })
+	}) {
 		return false
 	}
 	for _, alts := range m.cols {
@@ -905,8 +1003,24 @@ func (d *deriver) usable(g *group, part int, v value) bool {
 	return true
 }
 
+// otherType describes an argument that has a key part's value and a Go type of
+// which none can be made; "" where there is none.
+func (d *deriver) otherType(m *mapping, vals map[string][]value) string {
+	for k, alts := range m.cols {
+		for _, col := range alts {
+			for _, v := range vals[col] {
+				if (v.kind == ofArg || v.kind == ofList) && v.n < len(d.w.q.args) && !d.usable(m.read.g, k, v) {
+					return fmt.Sprintf("parameter %s has Go type %s, of which no %s is made", snake(d.w.q.args[v.n].name),
+						typeString(d.w.q.args[v.n].typ), typeString(m.read.g.keyTypes[k]))
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // unknown reports a key that can't be told.
-func (d *deriver) unknown(c *change, m *mapping, missing []string, when string) {
+func (d *deriver) unknown(c *change, m *mapping, missing []string, when, otherType string) {
 	q, r := d.w.q, m.read
 	cols := strings.Join(missing, ", ")
 	msg := fmt.Sprintf("%s %s rows of %s%s, which %s reads (%s): its entries in group %s would go stale", q.name, c.kind, c.table, c.via,
@@ -930,9 +1044,15 @@ func (d *deriver) unknown(c *change, m *mapping, missing []string, when string) 
 		}
 	}
 	f := &Finding{Pos: q.pos, Msg: msg, Why: why}
+	if otherType != "" {
+		f.Why += "; " + otherType
+		f.Mend = append(f.Mend, "cast the parameter to the type of its column, so that sqlc gives both one type")
+	}
 	switch {
 	case c.via != "":
-		f.Mend = append(f.Mend, fmt.Sprintf("delete or change the rows of %s first, in the same transaction, with RETURNING %s", c.table, cols))
+		// Without the lock, a row that comes meanwhile would go with its parent unseen.
+		f.Mend = append(f.Mend, fmt.Sprintf("in one transaction, lock the row of %s (SELECT … FOR UPDATE), then delete or change the rows of %s with RETURNING %s, "+
+			"then run this one with -- @invalidates none(%s) \"…\"", c.parent, c.table, cols, r.g.name))
 	case c.inner && c.via == "":
 		f.Mend = append(f.Mend, fmt.Sprintf("make it the outermost statement, with RETURNING %s", cols))
 	case c.upsert && c.sets[missing[0]]:
@@ -943,9 +1063,12 @@ func (d *deriver) unknown(c *change, m *mapping, missing []string, when string) 
 			missing[0], missing[0], missing[0]),
 			fmt.Sprintf("split it: DELETE … RETURNING %s, then INSERT … RETURNING %s, in one transaction", cols, cols))
 	case q.cmd == ":exec" || q.cmd == ":execrows" || q.cmd == ":execresult":
-		if c.insert && d.single {
+		switch {
+		case c.insert && d.single:
 			f.Mend = append(f.Mend, fmt.Sprintf("make it :one and add RETURNING %s", cols))
-		} else {
+		case c.insert:
+			f.Mend = append(f.Mend, fmt.Sprintf("make it :many and add RETURNING %s", cols))
+		default:
 			f.Mend = append(f.Mend, fmt.Sprintf("make it :many and add RETURNING %s (:one where a unique key is in WHERE)", cols))
 		}
 		if !c.insert && !c.upsert && !c.sets[missing[0]] {
@@ -972,7 +1095,7 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	switch {
 	case c.kind == "deletes":
 		action, word = fk.onDelete, "ON DELETE"
-	case c.kind == "changes" && slices.ContainsFunc(fk.refCols, func(r string) bool { return c.sets[r] }):
+	case c.kind == "changes" && (len(fk.refCols) == 0 || slices.ContainsFunc(fk.refCols, func(r string) bool { return c.sets[r] })):
 		action, word = fk.onUpdate, "ON UPDATE"
 	}
 	if action != "c" && action != "n" && action != "d" {
@@ -981,7 +1104,7 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	what := map[string]string{"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}[action]
 	child := &change{
 		table: fk.child, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{},
-		via: fmt.Sprintf("%s by %s %s of %s (%s)", c.via, word, what, fk.name, fk.pos), pos: c.pos,
+		parent: c.table, via: fmt.Sprintf("%s by %s %s of %s (%s)", c.via, word, what, fk.name, fk.pos), pos: c.pos,
 	}
 	if action == "c" && c.kind == "deletes" {
 		child.kind, child.sets, child.new = "deletes", nil, nil
@@ -991,8 +1114,18 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	if action != "c" && len(fk.setCols) > 0 {
 		setCols = fk.setCols
 	}
+	if child.sets != nil {
+		child.named = map[string]bool{}
+		for _, col := range setCols {
+			child.named[col] = true
+		}
+	}
 	for i, col := range fk.cols {
 		if i >= len(fk.refCols) || !d.sameClass(fk, i) {
+			// Its values are not known, but it changes all the same.
+			if child.sets != nil && (action == "c" || slices.Contains(setCols, col)) {
+				child.sets[col] = true
+			}
 			continue
 		}
 		ref := fk.refCols[i]

@@ -16,6 +16,10 @@ type Querier interface {
 	Drop(ctx context.Context, row uuid.UUID) error
 	// @cache queries(db)
 	Len(ctx context.Context, db uuid.UUID) (Session, error)
+	Rename(ctx context.Context, arg RenameParams) error
+	// RenameKeys has its variable where the function for Rename's keys would stand.
+	// @cache session(id)
+	RenameKeys(ctx context.Context, id uuid.UUID) (string, error)
 }
 
 var _ Querier = (*Queries)(nil)

@@ -48,3 +48,30 @@ func (q *Queries) Len(ctx context.Context, db uuid.UUID) (Session, error) {
 	)
 	return i, err
 }
+
+const rename = `-- name: Rename :exec
+UPDATE sessions SET title = $2 WHERE id = $1
+`
+
+type RenameParams struct {
+	ID    uuid.UUID
+	Title string
+}
+
+func (q *Queries) Rename(ctx context.Context, arg RenameParams) error {
+	_, err := q.db.Exec(ctx, rename, arg.ID, arg.Title)
+	return err
+}
+
+const renameKeys = `-- name: RenameKeys :one
+SELECT title FROM sessions WHERE id = $1
+`
+
+// RenameKeys has its variable where the function for Rename's keys would stand.
+// @cache session(id)
+func (q *Queries) RenameKeys(ctx context.Context, id uuid.UUID) (string, error) {
+	row := q.db.QueryRow(ctx, renameKeys, id)
+	var title string
+	err := row.Scan(&title)
+	return title, err
+}

@@ -21,7 +21,7 @@ var (
 	// QueriesGroup is queries(db): Len.
 	QueriesGroup = cache.NewGroup[uuid.UUID]("queries", cache.GroupOptions{})
 
-	// Session is session(rows): Cache.
+	// Session is session(rows): Cache, RenameKeys.
 	Session = cache.NewGroup[uuid.UUID]("session", cache.GroupOptions{})
 )
 
@@ -66,9 +66,11 @@ func (q *Queries) DB() pgfence.DBTX {
 // statements is what pgfence knows of each query that comes round Queries, by the name in its SQL.
 var statements = pgfence.Statements{
 	ByName: map[string]pgfence.Statement{
-		"Cache": {},
-		"Drop":  {Write: true, Keys: dropKeys},
-		"Len":   {},
+		"Cache":      {},
+		"Drop":       {Write: true, Keys: dropKeys},
+		"Len":        {},
+		"Rename":     {Write: true, Keys: renameKeysOfArgs},
+		"RenameKeys": {},
 	},
 	Tables: []string{"sessions"},
 }
@@ -96,6 +98,16 @@ func wantArgs(args []any, want int) error {
 
 func dropKeys(args []any) ([]cache.Key, error) {
 	if err := wantArgs(args, 1); err != nil {
+		return nil, err
+	}
+	var l keyList
+	l.add(QueriesGroup.KeyOf(args[0]))
+	l.add(Session.KeyOf(args[0]))
+	return l.keys, l.err
+}
+
+func renameKeysOfArgs(args []any) ([]cache.Key, error) {
+	if err := wantArgs(args, 2); err != nil {
 		return nil, err
 	}
 	var l keyList

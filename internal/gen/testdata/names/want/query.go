@@ -18,6 +18,8 @@ type QueryRepository interface {
 	Len(ctx context.Context, dbArg uuid.UUID) (repo.Session, error)
 	Cache(ctx context.Context, rowsArg uuid.UUID) (string, error)
 	Drop(ctx context.Context, rowArg uuid.UUID) error
+	Rename(ctx context.Context, arg repo.RenameParams) error
+	RenameKeys(ctx context.Context, id uuid.UUID) (string, error)
 }
 
 var (
@@ -44,5 +46,20 @@ func (q *Queries) Cache(ctx context.Context, rowsArg uuid.UUID) (string, error) 
 func (q *Queries) Drop(ctx context.Context, rowArg uuid.UUID) error {
 	return pgfence.Exec(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]cache.Key, error) {
 		return []cache.Key{QueriesGroup.Key(rowArg), Session.Key(rowArg)}, repo.New(db).Drop(ctx, rowArg)
+	})
+}
+
+func (q *Queries) Rename(ctx context.Context, arg repo.RenameParams) error {
+	return pgfence.Exec(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]cache.Key, error) {
+		return []cache.Key{QueriesGroup.Key(arg.ID), Session.Key(arg.ID)}, repo.New(db).Rename(ctx, arg)
+	})
+}
+
+var renameKeys = cache.NewQuery[string]("RenameKeys", "afbe1b6e9c54", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+
+// RenameKeys has its variable where the function for Rename's keys would stand.
+func (q *Queries) RenameKeys(ctx context.Context, id uuid.UUID) (string, error) {
+	return pgfence.Read(ctx, q.db, Session.Key(id), renameKeys.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {
+		return repo.New(db).RenameKeys(ctx, id)
 	})
 }

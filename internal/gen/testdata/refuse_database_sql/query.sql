@@ -1,0 +1,3 @@
+-- name: GetSession :one
+-- @cache session(id)
+SELECT * FROM sessions WHERE id = $1;
