@@ -170,6 +170,35 @@ func TestTransactionWithUnknownKeysIsNotCommitted(t *testing.T) {
 	require.Equal(t, "first", w.title(ctx, q, s.ID))
 }
 
+// The same in a transaction that somebody else will commit: it is made to fail.
+func TestPlainTransactionThatCannotBeFencedCannotCommit(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t, ownRedis())
+	s := w.session(ctx)
+	t.Run("keys unknown", func(t *testing.T) {
+		q, _ := w.queries()
+		tx, err := w.pool.Begin(ctx)
+		require.NoError(t, err)
+		_, err = tx.Exec(ctx, "alter table sessions drop constraint sessions_mood_before_check; alter table sessions alter mood_before type text using 'high'")
+		require.NoError(t, err)
+		require.Error(t, rename(ctx, q.WithTx(tx), s.ID, "second"))
+		require.ErrorIs(t, tx.Commit(ctx), pgx.ErrTxCommitRollback)
+		require.Equal(t, "first", w.title(ctx, q, s.ID))
+	})
+	t.Run("strict", func(t *testing.T) {
+		q, _ := w.queries(func(o *cache.Options) {
+			o.Groups = map[string]cache.GroupOptions{"session": {Mode: cache.Strict}}
+		})
+		require.NoError(t, w.redis.Kill())
+		tx, err := w.pool.Begin(ctx)
+		require.NoError(t, err)
+		require.ErrorIs(t, rename(ctx, q.WithTx(tx), s.ID, "second"), cache.ErrFence)
+		require.ErrorIs(t, tx.Commit(ctx), pgx.ErrTxCommitRollback)
+		require.Equal(t, "first", w.title(ctx, q, s.ID))
+	})
+}
+
 // TestAmendment4_11_4_AutocommitWritesAreFenced: BEGIN, the statement and the transaction's id travel together, the fence is up
 // before COMMIT, and it is gone soon after.
 func TestAmendment4_11_4_AutocommitWritesAreFenced(t *testing.T) {

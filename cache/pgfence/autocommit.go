@@ -23,15 +23,20 @@ func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T
 	}
 	switch {
 	case db.tx != nil:
-		out, keys, err := do(ctx, txSource{db.tx.root})
+		out, keys, err := do(ctx, txSource{db.tx})
 		db.tx.root.collect(keys, err)
 		return out, err
 	case db.foreign != nil:
 		out, keys, err := do(ctx, db.foreign.source())
-		if len(keys) == 0 {
+		if keysUnknown(err) {
+			db.foreign.abort(ctx)
+		}
+		var pgErr *pgconn.PgError
+		if len(keys) == 0 || errors.As(err, &pgErr) { // after an error of Postgres there is nothing to fence
 			return out, err
 		}
 		if fenceErr := db.foreign.fence(ctx, keys); fenceErr != nil {
+			db.foreign.abort(ctx)
 			return zero, errors.Join(err, fenceErr)
 		}
 		return out, err
@@ -54,6 +59,14 @@ func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T
 		return zero, finishErr
 	}
 	return out, err
+}
+
+// keysUnknown reports whether an error leaves it open what a statement has changed. After an error of Postgres it has changed
+// nothing, and neither has one that returned no row, or that did not run because its transaction had ended. After any other (a row that does not scan) it may have run, and keys that
+// its result would have told are unknown.
+func keysUnknown(err error) bool {
+	var pgErr *pgconn.PgError
+	return err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, pgx.ErrTxClosed) && !errors.As(err, &pgErr)
 }
 
 // Exec is Write for a statement without a result.

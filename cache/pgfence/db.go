@@ -102,7 +102,7 @@ func (db *DB) WithTx(tx pgx.Tx) *DB {
 	if ours, ok := tx.(*Tx); ok && ours.root.core.cache == db.core.cache {
 		return &DB{core: db.core, tx: ours}
 	}
-	return &DB{core: db.core, foreign: &foreignTx{core: db.core, tx: tx}}
+	return &DB{core: db.core, foreign: &foreignTx{core: db.core, tx: tx, asking: make(chan struct{}, 1)}}
 }
 
 // InTx runs fn in a transaction, or in a savepoint when the DB is in one already. It commits when fn returns nil, and rolls
@@ -144,7 +144,7 @@ func (db *DB) Source(ctx context.Context) DBTX {
 	}
 	switch {
 	case db.tx != nil:
-		return txSource{db.tx.root}
+		return txSource{db.tx}
 	case db.foreign != nil:
 		return db.foreign.tx
 	}

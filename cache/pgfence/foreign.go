@@ -19,6 +19,9 @@ type foreignTx struct {
 
 	mu  sync.Mutex
 	xid string
+
+	asking  chan struct{} // a lock: one of its writes asks for the outcome, for all of them
+	outcome cache.Outcome
 }
 
 // fence puts fences on keys that the transaction has changed.
@@ -26,21 +29,47 @@ func (f *foreignTx) fence(ctx context.Context, keys []cache.Key) error {
 	if f.core.cache.Disabled() {
 		return nil
 	}
+	// Not the caller's context: the statement has run, and whoever began the transaction may still commit it.
+	ctx = context.WithoutCancel(ctx)
 	xid, err := f.id(ctx)
 	if err != nil {
 		return err
 	}
-	// Not the caller's context: the statement has run, and whoever began the transaction may still commit it.
-	err = f.core.cache.Write(context.WithoutCancel(ctx), keys, func(context.Context) (cache.Outcome, error) {
-		return cache.InDoubt(f.core.resolver(xid)), nil
+	err = f.core.cache.Write(ctx, keys, func(context.Context) (cache.Outcome, error) {
+		return cache.InDoubt(func(ctx context.Context) (cache.Outcome, error) { return f.resolve(ctx, xid) }), nil
 	})
 	if err != nil {
-		return fmt.Errorf("pgfence: the transaction must be rolled back: %w", err)
+		return fmt.Errorf("pgfence: the transaction cannot be committed: %w", err)
 	}
 	return nil
 }
 
+// abort puts the transaction into the failed state, so that whoever began it cannot commit what could not be fenced.
+func (f *foreignTx) abort(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	_, _ = f.tx.Exec(ctx, "do $$ begin raise exception 'pgaside: a write could not be fenced: roll back'; end $$")
+}
+
+// resolve asks what became of the transaction. However much it has written, there is one question at a time.
+func (f *foreignTx) resolve(ctx context.Context, xid string) (cache.Outcome, error) {
+	select {
+	case f.asking <- struct{}{}:
+		defer func() { <-f.asking }()
+	case <-ctx.Done():
+		return cache.Outcome{}, ctx.Err()
+	}
+	if f.outcome.Known() {
+		return f.outcome, nil
+	}
+	var err error
+	f.outcome, err = f.core.resolver(xid)(ctx)
+	return f.outcome, err
+}
+
 func (f *foreignTx) id(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, rollbackTimeout)
+	defer cancel()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.xid == "" {

@@ -2,14 +2,11 @@ package pgfence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgaside/pgaside/cache"
 )
@@ -21,7 +18,7 @@ func (co *core) keysRound(sql string, args []any) ([]cache.Key, error) {
 	switch {
 	case !known:
 		if !looksLikeRead(sql) {
-			co.reportOnce("unknown "+sql, "pgfence: a statement that is not the project's goes through the cached queries: what it changes is not invalidated",
+			co.reportOnce("unknown "+firstWords(sql), "pgfence: a statement that is not the project's goes through the cached queries: what it changes is not invalidated",
 				"statement", firstWords(sql))
 		}
 		return nil, nil
@@ -62,8 +59,8 @@ func firstWords(sql string) string {
 	return strings.Join(words[:min(3, len(words))], " ")
 }
 
-// guardedPool is the pool for a repository that goes round the decorator. A write is its own transaction there, and its
-// result is still being read when it commits: it is fenced before it is sent and until its result has been closed.
+// guardedPool is the pool for a repository that goes round the decorator. A write is a transaction of its own there, as a
+// decorator makes it; that of a Query is committed when its result has been read.
 type guardedPool struct{ core *core }
 
 func (g guardedPool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
@@ -71,17 +68,13 @@ func (g guardedPool) Exec(ctx context.Context, sql string, args ...any) (pgconn.
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	conn, err := g.core.pool.Acquire(ctx)
-	if err != nil {
-		return pgconn.CommandTag{}, err
+	if len(keys) == 0 { // some statements cannot run in a transaction
+		return g.core.pool.Exec(ctx, sql, args...)
 	}
-	defer conn.Release()
-	var tag pgconn.CommandTag
-	err = g.core.cache.Write(ctx, keys, func(ctx context.Context) (cache.Outcome, error) {
-		tag, err = conn.Exec(ctx, sql, args...)
-		return statementOutcome(err), err
+	return Write(ctx, &DB{core: g.core}, func(ctx context.Context, d DBTX) (pgconn.CommandTag, []cache.Key, error) {
+		tag, err := d.Exec(ctx, sql, args...)
+		return tag, keys, err
 	})
-	return tag, err
 }
 
 func (g guardedPool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
@@ -96,20 +89,19 @@ func (g guardedPool) Query(ctx context.Context, sql string, args ...any) (pgx.Ro
 	if err != nil {
 		return nil, err
 	}
-	end := &ending{done: make(chan struct{}), conn: conn}
-	var rows pgx.Rows
-	err = g.core.cache.Write(ctx, keys, func(ctx context.Context) (cache.Outcome, error) {
-		rows, err = conn.Query(ctx, sql, args...)
-		if err != nil {
-			return statementOutcome(err), err
-		}
-		return cache.InDoubt(end.wait), nil
-	})
+	s := &autocommit{core: g.core, conn: conn}
+	rows, err := s.Query(ctx, sql, args...)
 	if err != nil {
-		end.end(err)
+		s.abort(ctx)
 		return nil, err
 	}
-	return &endingRows{rows, end}, nil
+	return &committingRows{Rows: rows, commit: func(rowsErr error) error {
+		defer s.abort(ctx) // unless finish has taken the connection
+		if rowsErr != nil {
+			return nil // the rows tell it themselves
+		}
+		return s.finish(ctx, keys)
+	}}, nil
 }
 
 func (g guardedPool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
@@ -188,60 +180,39 @@ func (g guardedForeign) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchRe
 	return g.f.tx.SendBatch(ctx, b)
 }
 
-// statementOutcome tells the outcome of a statement that was a transaction of its own.
-func statementOutcome(err error) cache.Outcome {
-	var pgErr *pgconn.PgError
-	switch {
-	case err == nil:
-		return cache.Committed
-	case errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR":
-		return cache.RolledBack
-	}
-	return cache.Outcome{} // nobody can tell: the fences run out by themselves
-}
-
-// ending is the end of a result that is still being read.
-type ending struct {
-	once    sync.Once
-	done    chan struct{}
-	outcome cache.Outcome
-	conn    *pgxpool.Conn
-}
-
-func (e *ending) end(err error) {
-	e.once.Do(func() {
-		e.outcome = statementOutcome(err)
-		close(e.done)
-		e.conn.Release()
-	})
-}
-
-// wait is the resolver of the statement's outcome.
-func (e *ending) wait(ctx context.Context) (cache.Outcome, error) {
-	select {
-	case <-ctx.Done():
-		return cache.Outcome{}, ctx.Err()
-	case <-e.done:
-	}
-	return e.outcome, nil
-}
-
-type endingRows struct {
+// committingRows is the result of a write that commits when it has been read, or closed.
+type committingRows struct {
 	pgx.Rows
-	ending *ending
+	commit func(rowsErr error) error // nil when it has been called
+	err    error
 }
 
-func (r *endingRows) Close() {
+func (r *committingRows) end() {
+	if r.commit != nil {
+		commit := r.commit
+		r.commit = nil
+		r.err = commit(r.Rows.Err())
+	}
+}
+
+func (r *committingRows) Close() {
 	r.Rows.Close()
-	r.ending.end(r.Rows.Err())
+	r.end()
 }
 
-func (r *endingRows) Next() bool {
+func (r *committingRows) Next() bool {
 	if r.Rows.Next() {
 		return true
 	}
-	r.ending.end(r.Rows.Err()) // pgx closes the rows by itself
+	r.end() // pgx closes the rows by itself
 	return false
+}
+
+func (r *committingRows) Err() error {
+	if err := r.Rows.Err(); err != nil {
+		return err
+	}
+	return r.err
 }
 
 // singleRow reads the first row of a result, as pgx' own rows do.

@@ -2,7 +2,6 @@ package pgfence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -53,18 +52,14 @@ func (co *core) begin(ctx context.Context, opts pgx.TxOptions) (pgx.Tx, error) {
 	return &Tx{root: root, inner: inner, top: true}, nil
 }
 
-// collect keeps the keys of a write for the commit. After an error of Postgres the statement has changed nothing. After any
-// other (a row that does not scan) it may have run, and keys that its result would have told are unknown: then the transaction
-// must not be committed.
+// collect keeps the keys of a write for the commit. When they are not all known the transaction must not be committed.
 func (r *txRoot) collect(keys []cache.Key, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.keys = append(r.keys, keys...)
-	var pgErr *pgconn.PgError
-	if err == nil || errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pgErr) || r.broken != nil {
-		return
+	if r.broken == nil && keysUnknown(err) {
+		r.broken = err
 	}
-	r.broken = err
 }
 
 // close takes the transaction out of use, and reports whether it was in use.
@@ -104,6 +99,9 @@ func (tx *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 // while COMMIT was on its way.
 func (tx *Tx) Commit(ctx context.Context) error {
 	if !tx.top {
+		if err := tx.root.err(); err != nil { // the connection may be somebody else's by now
+			return err
+		}
 		return tx.inner.Commit(ctx)
 	}
 	r := tx.root
@@ -113,6 +111,9 @@ func (tx *Tx) Commit(ctx context.Context) error {
 	if r.broken != nil {
 		rollbackAndRelease(ctx, r.conn)
 		return fmt.Errorf("pgfence: not committed: a write failed after it may have run, and what it changed is unknown: %w", r.broken)
+	}
+	if len(r.keys) > 0 && r.conn.Conn().PgConn().TxStatus() == 'I' { // it was ended by a plain "commit", or the like
+		_ = r.core.cache.Invalidate(ctx, r.keys...) // what fails stays pending
 	}
 	if len(r.keys) == 0 || r.core.cache.Disabled() || r.conn.Conn().PgConn().TxStatus() != 'T' {
 		defer r.conn.Release()
@@ -133,6 +134,9 @@ func (tx *Tx) Commit(ctx context.Context) error {
 // Rollback ends the transaction, or rolls back to the savepoint.
 func (tx *Tx) Rollback(ctx context.Context) error {
 	if !tx.top {
+		if err := tx.root.err(); err != nil { // as in Commit
+			return err
+		}
 		return tx.inner.Rollback(ctx)
 	}
 	if !tx.root.close() {
@@ -161,7 +165,7 @@ func (tx *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 	if err := tx.guard(sql, args); err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	return txSource{tx.root}.Exec(ctx, sql, args...)
+	return txSource{tx}.Exec(ctx, sql, args...)
 }
 
 // Query runs a statement; see DB.Guarded.
@@ -169,7 +173,7 @@ func (tx *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 	if err := tx.guard(sql, args); err != nil {
 		return nil, err
 	}
-	return txSource{tx.root}.Query(ctx, sql, args...)
+	return txSource{tx}.Query(ctx, sql, args...)
 }
 
 // QueryRow runs a statement; see DB.Guarded.
@@ -177,7 +181,7 @@ func (tx *Tx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if err := tx.guard(sql, args); err != nil {
 		return errRow{err}
 	}
-	return txSource{tx.root}.QueryRow(ctx, sql, args...)
+	return txSource{tx}.QueryRow(ctx, sql, args...)
 }
 
 // CopyFrom copies rows; into a table that cached reads depend on only a decorator may.
@@ -185,7 +189,7 @@ func (tx *Tx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []stri
 	if err := tx.root.core.guardCopy(table); err != nil {
 		return 0, err
 	}
-	return txSource{tx.root}.CopyFrom(ctx, table, columns, rows)
+	return txSource{tx}.CopyFrom(ctx, table, columns, rows)
 }
 
 // SendBatch runs statements; see DB.Guarded.
@@ -195,7 +199,7 @@ func (tx *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 			return errBatch{err}
 		}
 	}
-	return txSource{tx.root}.SendBatch(ctx, b)
+	return txSource{tx}.SendBatch(ctx, b)
 }
 
 // guard collects the keys of a write that came round the decorator.
@@ -208,40 +212,40 @@ func (tx *Tx) guard(sql string, args []any) error {
 	return nil
 }
 
-// txSource runs statements in a transaction without looking at them.
-type txSource struct{ root *txRoot }
+// txSource runs statements in a transaction, or a savepoint, without looking at them.
+type txSource struct{ tx *Tx }
 
 func (s txSource) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	if err := s.root.err(); err != nil {
+	if err := s.tx.root.err(); err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	return s.root.tx.Exec(ctx, sql, args...)
+	return s.tx.inner.Exec(ctx, sql, args...)
 }
 
 func (s txSource) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if err := s.root.err(); err != nil {
+	if err := s.tx.root.err(); err != nil {
 		return nil, err
 	}
-	return s.root.tx.Query(ctx, sql, args...)
+	return s.tx.inner.Query(ctx, sql, args...)
 }
 
 func (s txSource) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	if err := s.root.err(); err != nil {
+	if err := s.tx.root.err(); err != nil {
 		return errRow{err}
 	}
-	return s.root.tx.QueryRow(ctx, sql, args...)
+	return s.tx.inner.QueryRow(ctx, sql, args...)
 }
 
 func (s txSource) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
-	if err := s.root.err(); err != nil {
+	if err := s.tx.root.err(); err != nil {
 		return 0, err
 	}
-	return s.root.tx.CopyFrom(ctx, table, columns, rows)
+	return s.tx.inner.CopyFrom(ctx, table, columns, rows)
 }
 
 func (s txSource) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if err := s.root.err(); err != nil {
+	if err := s.tx.root.err(); err != nil {
 		return errBatch{err}
 	}
-	return s.root.tx.SendBatch(ctx, b)
+	return s.tx.inner.SendBatch(ctx, b)
 }
