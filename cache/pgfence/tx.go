@@ -80,6 +80,13 @@ func (r *txRoot) err() error {
 	return nil
 }
 
+// endedBySQL invalidates what was changed when a plain "commit", or the like, has ended the transaction before its time.
+func (r *txRoot) endedBySQL(ctx context.Context) {
+	if len(r.keys) > 0 && r.conn.Conn().PgConn().TxStatus() == 'I' {
+		_ = r.core.cache.Invalidate(ctx, r.keys...) // what fails stays pending
+	}
+}
+
 // Begin starts a savepoint.
 func (tx *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err := tx.root.err(); err != nil {
@@ -112,9 +119,7 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		rollbackAndRelease(ctx, r.conn)
 		return fmt.Errorf("pgfence: not committed: a write failed after it may have run, and what it changed is unknown: %w", r.broken)
 	}
-	if len(r.keys) > 0 && r.conn.Conn().PgConn().TxStatus() == 'I' { // it was ended by a plain "commit", or the like
-		_ = r.core.cache.Invalidate(ctx, r.keys...) // what fails stays pending
-	}
+	r.endedBySQL(ctx)
 	if len(r.keys) == 0 || r.core.cache.Disabled() || r.conn.Conn().PgConn().TxStatus() != 'T' {
 		defer r.conn.Release()
 		return r.tx.Commit(ctx)
@@ -142,6 +147,7 @@ func (tx *Tx) Rollback(ctx context.Context) error {
 	if !tx.root.close() {
 		return pgx.ErrTxClosed
 	}
+	tx.root.endedBySQL(ctx)
 	defer tx.root.conn.Release()
 	return tx.root.tx.Rollback(ctx)
 }
