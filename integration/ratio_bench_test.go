@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -46,6 +47,23 @@ func BenchmarkRatio(b *testing.B) {
 	hget := func(uuid.UUID) error { _, err := rdb.HGet(ctx, key, field).Bytes(); return err }
 	load := func(id uuid.UUID) error { _, err := src.GetSession(ctx, id); return err }
 	miss := func(id uuid.UUID) error { _, err := q.GetSession(ctx, id); return err }
+	// What people write by hand, without a lease or a fence: GET, SELECT, SET.
+	byHand := func(id uuid.UUID) error {
+		name := w.ns + ":hand:" + id.String()
+		if text, err := rdb.Get(ctx, name).Bytes(); err == nil {
+			var s repo.Session
+			return json.Unmarshal(text, &s)
+		}
+		s, err := src.GetSession(ctx, id)
+		if err != nil {
+			return err
+		}
+		text, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		return rdb.Set(ctx, name, text, time.Minute).Err()
+	}
 	write := func(s cached.SessionRepository) func(uuid.UUID) error {
 		return func(id uuid.UUID) error {
 			_, err := s.RenameSession(ctx, repo.RenameSessionParams{ID: id, Title: "again"})
@@ -62,6 +80,7 @@ func BenchmarkRatio(b *testing.B) {
 		{"hit/beside=redis-get", hit, get, "GET", false},
 		{"hit/beside=redis-hget", hit, hget, "HGET", false},
 		{"miss/beside=postgres", miss, load, "SELECT", true},
+		{"miss/beside=by-hand", miss, byHand, "by-hand", true},
 		{"write/beside=postgres", write(q), write(src), "UPDATE", false},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
