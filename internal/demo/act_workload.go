@@ -64,8 +64,9 @@ const (
 func workloadAct(ctx context.Context, s *stage) (Act, error) {
 	act := &WorkloadAct{Workers: workers, Header: Header{
 		Name: "workload",
-		Proves: "The same operations, straight on Postgres and then through the generated decorators. People are drawn by " +
-			"a Zipf law, for reads and writes alike, and all eight types of data take part. Every read is checked against what " +
+		Proves: fmt.Sprintf("The same operations, straight on Postgres and then through the generated decorators. People are "+
+			"drawn by a Zipf law (exponent %.2f, over %d people who are active at the time), for reads and writes alike, and all "+
+			"eight types of data take part. Every read is checked against what ", zipfExponent, s.data.activeUsers()) +
 			"the writes before it left. The cache is warm when the counting begins; the bound is what a cache without limits, " +
 			"delays or failures would reach with the same invalidations.",
 	}}
