@@ -3,10 +3,11 @@ package cache
 import "sync"
 
 // flights holds the loads under a lease that this process makes. A reader may take the value of somebody else's load only if
-// it joined after its own miss, before the fill was sent, and the fill was stored (protocol 4.4). Then no write became visible
-// between the lease's grant and the fill, so that the value is the source's at a time within the reader's own wait. Without
-// the second condition a reader that starts after a write has returned could join a load that began before it: the fill was
-// accepted, the write came after, and the reply was still on its way.
+// it joined before the fill was sent, and the fill was stored (protocol 4.4). Then no write became visible between the lease's
+// grant and the fill, so that the value is the source's at a time within the reader's own wait. Without the first condition a
+// reader that starts after a write has returned could join a load that began before it: the fill was accepted, the write came
+// after, and the reply was still on its way. That a reader has looked for itself first only saves the load: of a cold key it
+// has not.
 type flights struct {
 	mu sync.Mutex
 	m  map[flightKey]*flight
