@@ -57,6 +57,7 @@ type DB struct {
 	core    *core
 	tx      *Tx        // ours
 	foreign *foreignTx // one that somebody else began
+	lookups []Lookup   // that the next write runs
 }
 
 type core struct {

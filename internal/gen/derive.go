@@ -65,6 +65,7 @@ type mapping struct {
 	cols     [][]string // for each key part, the columns that equal it
 	chains   []string   // how, for explain
 	required bool       // without a row of the table, the read returns no row
+	via      *viaQuery  // instead of cols and chains
 }
 
 func (p *project) fail(pos Position, msg, why string, mend ...string) {
@@ -92,6 +93,12 @@ func (p *project) parseQueries() {
 func (p *project) deriveReads() {
 	byName := map[string]*group{}
 	for _, q := range p.src.queries {
+		if len(q.notes.via) > 0 && q.notes.cache == nil {
+			p.fail(q.notes.via[0].pos, fmt.Sprintf("@via stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
+		if q.notes.volatileOK != nil && q.notes.cache == nil {
+			p.fail(q.notes.volatileOK.pos, fmt.Sprintf("@volatile-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
 		for _, s := range q.notes.staleOK {
 			if q.notes.cache == nil {
 				p.fail(s.pos, fmt.Sprintf("@stale-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
@@ -128,7 +135,7 @@ func (p *project) deriveReads() {
 			}
 		}
 		for _, r := range g.reads {
-			if r.batch && r == g.first && !slices.ContainsFunc(g.reads, func(o *cachedRead) bool { return !o.batch }) && len(r.maps) > 0 {
+			if r.batch && r == g.first && !slices.ContainsFunc(g.reads, func(o *cachedRead) bool { return !o.batch }) && len(r.maps) > 0 && r.maps[0].via == nil {
 				g.names = []string{r.maps[0].cols[0][0]}
 			}
 		}
@@ -274,7 +281,7 @@ func (p *project) joinGroup(r *cachedRead, g *group) bool {
 // mapRead finds the row → key mapping of each table that the read touches.
 func (p *project) mapRead(r *cachedRead) {
 	q := r.q
-	sel := q.tree.GetSelectStmt()
+	sel := p.schema.inline(q.tree).GetSelectStmt()
 	a := analyzeRead(p.schema, sel)
 	a.checkDeterministic(sel)
 	r.an = a
@@ -299,14 +306,24 @@ func (p *project) mapRead(r *cachedRead) {
 		p.weak = append(p.weak, weakPoint{Pos: s.pos, Text: fmt.Sprintf("%s may show old rows of %s until its TTL (@stale-ok)", q.name, t)})
 	}
 	r.stale = stale
+	vias := p.viaQueries(r)
 
+	allowed := false
 	for _, ref := range a.refused {
 		if t := matviewOf(a, ref); t != nil {
 			if _, ok := stale[t]; ok {
 				continue
 			}
 		}
+		if ref.byItself && q.notes.volatileOK != nil {
+			allowed = true
+			p.weak = append(p.weak, weakPoint{Pos: q.notes.volatileOK.pos, Text: fmt.Sprintf("%s may show an old answer until its TTL (@volatile-ok %q): %s", q.name, q.notes.volatileOK.why, ref.why)})
+			continue
+		}
 		p.fail(q.pos, fmt.Sprintf("%s can't be cached", q.name), ref.why, ref.mend...)
+	}
+	if q.notes.volatileOK != nil && !allowed {
+		p.fail(q.notes.volatileOK.pos, fmt.Sprintf("@volatile-ok on %s is not needed", q.name), "its answer depends on its arguments and tables alone", "remove it")
 	}
 	if r.batch && !p.checkBatch(r) {
 		return
@@ -346,12 +363,32 @@ func (p *project) mapRead(r *cachedRead) {
 			m.cols = append(m.cols, cols)
 			m.chains = append(m.chains, best)
 		}
+		if v := vias[o.table]; v != nil {
+			if len(missing) == 0 {
+				v.tied = append(v.tied, strings.Join(m.chains, ", "))
+				p.checkTypes(r, m)
+				r.maps = append(r.maps, m)
+				continue
+			}
+			v.used = true
+			if v.sql == "" { // it is reported
+				continue
+			}
+			m.via, m.cols, m.chains, m.required = v, nil, []string{"@via"}, false
+			r.maps = append(r.maps, m)
+			continue
+		}
 		if len(missing) > 0 {
 			p.unmapped(r, o, missing)
 			continue
 		}
 		p.checkTypes(r, m)
 		r.maps = append(r.maps, m)
+	}
+	for _, v := range vias {
+		if !v.used {
+			p.fail(v.pos, fmt.Sprintf("@via %s on %s is not needed", v.table, q.name), "the table is tied to the key: "+strings.Join(v.tied, "; "), "remove it")
+		}
 	}
 }
 
@@ -415,6 +452,7 @@ func (p *project) unmapped(r *cachedRead, o *occurrence, missing []string) {
 	}
 	p.fail(r.q.pos, fmt.Sprintf("%s can't be cached by %s: a change of %s could not be traced to a key", r.q.name, r.g.short(r), o.table), why,
 		fmt.Sprintf("tie it in WHERE or in an inner JOIN: %s.… = %s", o.alias, missing[0]),
+		fmt.Sprintf("-- @via %s: SELECT %s FROM … WHERE … = %s.…", o.table, strings.Join(r.note.params, ", "), o.table.name),
 		fmt.Sprintf("-- @stale-ok %s  (changes of %s may stay unseen until the TTL)", o.table, o.table),
 		"remove @cache")
 }

@@ -66,6 +66,9 @@ func (p *project) explainGroup(b *strings.Builder, g *group, query string) {
 		var lines []string
 		for _, m := range r.maps {
 			line := fmt.Sprintf("      %s: %s", m.name(), strings.Join(m.chains, ", "))
+			if m.via != nil {
+				line = fmt.Sprintf("      %s: @via %s", m.name(), m.via.sql)
+			}
 			if !slices.Contains(lines, line) {
 				lines = append(lines, line)
 			}
@@ -121,9 +124,14 @@ func (m *mapping) name() string {
 
 // explain says where a key's parts come from.
 func (t *keyTuple) explain(q *query) string {
+	if t.whole {
+		return t.g.name + "(*) by " + t.from
+	}
 	var parts []string
 	for _, v := range t.parts {
 		switch v.kind {
+		case ofLook:
+			parts = append(parts, "looked up "+v.look.cols[v.n])
 		case ofArg:
 			parts = append(parts, "parameter "+snake(q.args[v.n].name))
 		case ofList:

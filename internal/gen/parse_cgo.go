@@ -8,3 +8,12 @@ import pg "github.com/pganalyze/pg_query_go/v6"
 func parseSQL(sql string) (*pg.ParseResult, error) {
 	return pg.Parse(sql)
 }
+
+// deparse writes a statement.
+func deparse(n *pg.Node) (string, error) {
+	return pg.Deparse(&pg.ParseResult{Version: grammar, Stmts: []*pg.RawStmt{{Stmt: n}}})
+}
+
+// parsePlpgsql returns the parse tree of a CREATE FUNCTION … LANGUAGE plpgsql as
+// JSON.
+func parsePlpgsql(text string) (string, error) { return pg.ParsePlPgSqlToJSON(text) }

@@ -12,3 +12,12 @@ import (
 func parseSQL(sql string) (*pg.ParseResult, error) {
 	return pgwasm.Parse(sql)
 }
+
+// deparse writes a statement.
+func deparse(n *pg.Node) (string, error) {
+	return pgwasm.Deparse(&pg.ParseResult{Version: grammar, Stmts: []*pg.RawStmt{{Stmt: n}}})
+}
+
+// parsePlpgsql returns the parse tree of a CREATE FUNCTION … LANGUAGE plpgsql as
+// JSON.
+func parsePlpgsql(text string) (string, error) { return pgwasm.ParsePlPgSqlToJSON(text) }

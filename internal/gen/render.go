@@ -454,11 +454,15 @@ type keyCode struct {
 	guards []string // "arg.UserID != nil"
 	loops  []string // "k := range ids"
 	keyOf  bool
+	whole  bool
 }
 
 func (k keyCode) simple() bool { return len(k.guards) == 0 && len(k.loops) == 0 && !k.keyOf }
 
 func (k keyCode) call() string {
+	if k.whole {
+		return k.group + ".All()"
+	}
 	if k.keyOf {
 		return fmt.Sprintf("%s.KeyOf(%s)", k.group, strings.Join(k.parts, ", "))
 	}
@@ -468,7 +472,7 @@ func (k keyCode) call() string {
 // code writes a key. row is the expression of the result's row, or of a
 // :copyfrom's row.
 func (f *goFile) code(q *query, t *keyTuple, row string) keyCode {
-	k := keyCode{group: f.r.groups[t.g.name]}
+	k := keyCode{group: f.r.groups[t.g.name], whole: t.whole}
 	type part struct {
 		expr string
 		typ  types.Type
@@ -545,6 +549,9 @@ func (f *goFile) write(w *write) {
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
 	for _, t := range w.keys {
+		if slices.ContainsFunc(t.parts, func(v value) bool { return v.kind == ofLook }) {
+			continue // see lookups
+		}
 		isOut := slices.ContainsFunc(t.parts, func(v value) bool { return v.kind == ofOut })
 		k := f.code(q, t, row)
 		if isOut {
@@ -555,6 +562,11 @@ func (f *goFile) write(w *write) {
 	}
 	f.head(q)
 	ctx, pgfence, cache := f.use("context", "context"), f.pgfence(), f.cache()
+	db := "q.db"
+	if len(w.lookups) > 0 {
+		db = fmt.Sprintf("q.db.LookUp(%s(%s)...)", f.r.lookupsFunc(q.name), strings.TrimPrefix(strings.TrimPrefix(f.callArgs(q), "ctx"), ", "))
+		defer f.lookups(w)
+	}
 	call := fmt.Sprintf("%s.New(db).%s(%s)", f.repo(), q.name, f.callArgs(q))
 	calls := func(ks []keyCode) (out []string) {
 		for _, k := range ks {
@@ -563,10 +575,15 @@ func (f *goFile) write(w *write) {
 		return out
 	}
 	allSimple := func(ks []keyCode) bool { return !slices.ContainsFunc(ks, func(k keyCode) bool { return !k.simple() }) }
-	literal := func(ks []keyCode) string { return fmt.Sprintf("[]%s.Key{%s}", cache, strings.Join(calls(ks), ", ")) }
+	literal := func(ks []keyCode) string {
+		if len(ks) == 0 {
+			return "nil"
+		}
+		return fmt.Sprintf("[]%s.Key{%s}", cache, strings.Join(calls(ks), ", "))
+	}
 
 	if q.cmd == ":exec" {
-		f.printf("return %s.Exec(ctx, q.db, func(ctx %s.Context, db %s.DBTX) ([]%s.Key, error) {\n", pgfence, ctx, pgfence, cache)
+		f.printf("return %s.Exec(ctx, %s, func(ctx %s.Context, db %s.DBTX) ([]%s.Key, error) {\n", pgfence, db, ctx, pgfence, cache)
 		if allSimple(before) {
 			f.printf("return %s, %s\n})\n}\n", literal(before), call)
 			return
@@ -577,7 +594,7 @@ func (f *goFile) write(w *write) {
 	}
 
 	result := f.typ(q.result)
-	f.printf("return %s.Write(ctx, q.db, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, ctx, pgfence, result, cache)
+	f.printf("return %s.Write(ctx, %s, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, db, ctx, pgfence, result, cache)
 	name := map[string]string{":one": "row", ":many": "rows", ":execrows": "n", ":copyfrom": "n", ":execresult": "tag"}[q.cmd]
 	zero := fmt.Sprintf("var none %s\nreturn none, nil, err", result)
 
@@ -783,6 +800,8 @@ func (f *goFile) statements() {
 			f.printf("%q: {},\n", name)
 		case w.q.cmd == ":copyfrom":
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("it is a COPY: call %s.Queries.%s", r.pkg, name))
+		case len(w.lookups) > 0:
+			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys are looked up: call %s.Queries.%s", r.pkg, name))
 		case !w.fromArgs():
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys come from RETURNING: call %s.Queries.%s", r.pkg, name))
 		default:
@@ -794,7 +813,7 @@ func (f *goFile) statements() {
 	var tables []string
 	for _, rd := range r.p.reads {
 		for _, m := range rd.maps {
-			for _, t := range append([]*table{m.table}, m.table.family...) {
+			for _, t := range kin(m.table) {
 				if !slices.Contains(tables, t.String()) {
 					tables = append(tables, t.String())
 				}
@@ -809,10 +828,11 @@ func (f *goFile) statements() {
 		f.printf("%q", t)
 	}
 	f.printf("},\n}\n")
-	if len(funcs) == 0 {
+	looks := slices.ContainsFunc(r.p.writes, func(w *write) bool { return len(w.lookups) > 0 })
+	if len(funcs) == 0 && !looks {
 		return
 	}
-	cache, fm := f.cache(), f.use("fmt", "fmt")
+	cache := f.cache()
 	f.printf(`
 // keyList collects keys, and the first error.
 type keyList struct {
@@ -826,15 +846,19 @@ func (l *keyList) add(k %[1]s.Key, err error) {
 	}
 	l.keys = append(l.keys, k)
 }
-
+`, cache)
+	if len(funcs) == 0 {
+		return
+	}
+	f.printf(`
 // wantArgs checks how many arguments a statement has come with.
 func wantArgs(args []any, want int) error {
 	if len(args) != want {
-		return %[2]s.Errorf("the statement has %%d arguments, want %%d", len(args), want)
+		return %[1]s.Errorf("the statement has %%d arguments, want %%d", len(args), want)
 	}
 	return nil
 }
-`, cache, fm)
+`, f.use("fmt", "fmt"))
 	for _, w := range funcs {
 		f.argKeys(w)
 	}
@@ -880,6 +904,10 @@ func (f *goFile) argKeys(w *write) {
 	}
 	f.printf("var l keyList\n")
 	for _, t := range w.keys {
+		if t.whole {
+			f.printf("l.add(%s.All(), nil)\n", f.r.groups[t.g.name])
+			continue
+		}
 		var parts []string
 		loops := 0
 		for i, v := range t.parts {

@@ -11,13 +11,19 @@ import (
 )
 
 type Querier interface {
+	// AddToPartition adds a row that GetEvents reads through the partitioned table.
+	AddToPartition(ctx context.Context, arg AddToPartitionParams) error
 	// DeleteAnimal fires the trigger of cats.
 	DeleteAnimal(ctx context.Context, id uuid.UUID) error
 	DeleteFromPartition(ctx context.Context, id uuid.UUID) error
+	// @cache event(id)
+	GetEvents(ctx context.Context, id uuid.UUID) ([]Event, error)
 	// @cache link(label)
 	GetLinks(ctx context.Context, label string) ([]Link, error)
 	// @cache other(id)
 	GetOther(ctx context.Context, id uuid.UUID) (Other, error)
+	// @cache event_link(id)
+	ListLinksOf(ctx context.Context, id uuid.UUID) ([]Link, error)
 }
 
 var _ Querier = (*Queries)(nil)
