@@ -49,7 +49,8 @@ type cachedRead struct {
 	g     *group
 	keys  []int // the arguments that make the key
 	cells []int // the others
-	batch bool  // the key is an element of the only argument
+	batch bool  // one part of the key is an element of a list
+	list  int   // for a batch: the argument that is the list
 	split int   // for a batch: the output column that holds the key
 	maps  []*mapping
 	stale map[*table]Position
@@ -136,7 +137,10 @@ func (p *project) deriveReads() {
 		}
 		for _, r := range g.reads {
 			if r.batch && r == g.first && !slices.ContainsFunc(g.reads, func(o *cachedRead) bool { return !o.batch }) && len(r.maps) > 0 && r.maps[0].via == nil {
-				g.names = []string{r.maps[0].cols[0][0]}
+				g.names = nil
+				for _, cols := range r.maps[0].cols {
+					g.names = append(g.names, cols[0])
+				}
 			}
 		}
 		if g.opts.mode == "aftercommit" {
@@ -220,13 +224,12 @@ func (p *project) joinGroup(r *cachedRead, g *group) bool {
 	for _, i := range r.keys {
 		t := q.args[i].typ
 		if s, ok := t.Underlying().(*types.Slice); ok && !isByte(s.Elem()) {
-			if len(r.keys) > 1 || len(q.args) > 1 {
-				p.fail(r.note.pos, fmt.Sprintf("@cache %s(%s): %s takes a list of keys beside other parameters", r.note.group,
-					strings.Join(r.note.params, ", "), q.name), "a batch is split by one key column, and its list is its only parameter",
-					"make the list the only parameter, or remove @cache")
+			if r.batch {
+				p.fail(r.note.pos, fmt.Sprintf("@cache %s(%s): %s takes several lists of keys", r.note.group, strings.Join(r.note.params, ", "), q.name),
+					"a batch is split by one key column", "make all but one of them single values, or remove @cache")
 				return false
 			}
-			r.batch = true
+			r.batch, r.list = true, i
 			t = s.Elem()
 		}
 		keyTypes = append(keyTypes, t)
@@ -339,7 +342,7 @@ func (p *project) mapRead(r *cachedRead) {
 		var missing []string
 		for k, i := range r.keys {
 			target := place{col: fmt.Sprintf("$%d", i+1)}
-			if r.batch {
+			if r.batch && i == r.list {
 				target = place{col: fmt.Sprintf("@%d", i+1)}
 			}
 			var cols []string
@@ -471,8 +474,9 @@ func (p *project) checkBatch(r *cachedRead) bool {
 	if q.cmd != ":many" {
 		return refuse("it takes a list of keys and is "+q.cmd, "make it :many")
 	}
-	if !types.Comparable(r.g.keyTypes[0]) {
-		return refuse(fmt.Sprintf("keys of type %s can't be compared in Go", typeString(r.g.keyTypes[0])))
+	elem, _ := sliceElem(q.args[r.list].typ)
+	if !types.Comparable(elem) {
+		return refuse(fmt.Sprintf("keys of type %s can't be compared in Go", typeString(elem)))
 	}
 	for _, c := range []struct {
 		has  bool
@@ -491,11 +495,11 @@ func (p *project) checkBatch(r *cachedRead) bool {
 				fmt.Sprintf("leave out %s, and do it in Go", c.what))
 		}
 	}
-	if r.an.params[1] != 1 {
+	if r.an.params[r.list+1] != 1 {
 		return refuse("its list of keys is used more than once", "use = ANY($1) once, and tie other tables to that column")
 	}
 	// The one = ANY must stand in the outermost WHERE or inner ON.
-	target := place{col: "@1"}
+	target := place{col: fmt.Sprintf("@%d", r.list+1)}
 	top := false
 	for at, edges := range r.an.edges {
 		for _, e := range edges {
@@ -525,7 +529,7 @@ func (p *project) checkBatch(r *cachedRead) bool {
 			continue
 		}
 		if _, ok := r.an.reach(out.at.occ, out.at.col)[target]; ok {
-			switch convert(q.outs[i].typ, r.g.keyTypes[0]) {
+			switch convert(q.outs[i].typ, elem) {
 			case asIs, byDeref, byConvert:
 				r.split = i
 				return true

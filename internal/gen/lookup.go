@@ -90,6 +90,35 @@ func (d *deriver) rowsOf(top bool, rel *pg.RangeVar, where *pg.Node, joined bool
 	return r
 }
 
+// upserted returns the row that an upsert has found or made, by its conflict
+// target. There is nothing to lock before the statement runs, since the row may
+// not be there: it is locked afterwards, while the write still holds it.
+func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string, values map[string][]value) *rowSet {
+	if !top || d.throughView || d.w.q.batch() || d.w.q.cmd == ":copyfrom" || len(unique) == 0 {
+		return nil
+	}
+	alias := rel.GetAlias().GetAliasname()
+	if alias == "" {
+		alias = rel.GetRelname()
+	}
+	r := &rowSet{table: t, alias: quote(alias), from: t.quoted() + " AS " + quote(alias), after: true}
+	var conds []string
+	for _, col := range unique {
+		i := slices.IndexFunc(values[col], func(v value) bool { return v.kind == ofArg || v.kind == ofConst })
+		if i < 0 {
+			return nil
+		}
+		v := values[col][i]
+		text := fmt.Sprintf("$%d", v.n+1)
+		if v.kind == ofConst {
+			text = "'" + strings.ReplaceAll(v.text, "'", "''") + "'"
+		}
+		conds = append(conds, fmt.Sprintf("%s.%s = %s::%s", r.alias, quote(col), text, t.col(col).typ))
+	}
+	r.where = strings.Join(conds, " AND ")
+	return r
+}
+
 // stable reports whether a condition on one table gives the same answer for a row
 // that stays as it is, in every statement of a transaction.
 func stable(s *schema, where *pg.Node) bool {
@@ -121,7 +150,7 @@ func (r *rowSet) condition() string {
 // that refer to these children in turn as well, and so on. nil where a foreign key
 // comes a second time: what it reaches then has no end that a query could name.
 func (r *rowSet) children(fk *foreignKey, n int, tree bool) *rowSet {
-	if r == nil || len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0 {
+	if r == nil || r.after || len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0 {
 		return nil
 	}
 	for p := r; p != nil; p = p.parent {

@@ -420,10 +420,25 @@ func (f *goFile) readMany(rd *cachedRead) {
 	q := rd.q
 	f.head(q)
 	ctx, pgfence, group := f.use("context", "context"), f.pgfence(), f.r.groups[rd.g.name]
-	elem, _ := sliceElem(q.args[0].typ)
+	elem, _ := sliceElem(q.args[rd.list].typ)
 	key := group + ".Key"
-	if convert(elem, rd.g.keyTypes[0]) == byAddr {
-		key = fmt.Sprintf("func(k %s) %s.Key { return %s.Key(&k) }", f.typ(elem), f.cache(), group)
+	var parts, cells []string
+	plain := len(rd.keys) == 1
+	for k, i := range rd.keys {
+		expr, typ := f.arg(q, i), q.args[i].typ
+		if i == rd.list {
+			expr, typ = "k", elem
+		}
+		if convert(typ, rd.g.keyTypes[k]) == byAddr {
+			expr, plain = "&"+expr, false
+		}
+		parts = append(parts, expr)
+	}
+	if !plain {
+		key = fmt.Sprintf("func(k %s) %s.Key { return %s.Key(%s) }", f.typ(elem), f.cache(), group, strings.Join(parts, ", "))
+	}
+	for _, i := range rd.cells {
+		cells = append(cells, f.arg(q, i))
 	}
 	split := "row" + q.outs[rd.split].path
 	switch convert(q.outs[rd.split].typ, elem) {
@@ -432,19 +447,41 @@ func (f *goFile) readMany(rd *cachedRead) {
 	case byConvert:
 		split = fmt.Sprintf("%s(%s)", f.typ(elem), split)
 	}
-	call := "missing"
-	if strings.Contains(q.args[0].expr, ".") {
-		t := q.params[0].typ
-		amp := ""
-		if _, ptr := t.(*types.Pointer); ptr {
-			amp = "&"
-		}
-		call = fmt.Sprintf("%s%s{%s: missing}", amp, f.typ(deref(t)), q.args[0].name)
-	}
-	f.printf("return %s.ReadMany(ctx, q.db, %s, %s, %s.Cell(),\n", pgfence, f.arg(q, 0), key, f.r.vars[q.name])
+	f.printf("return %s.ReadMany(ctx, q.db, %s, %s, %s.Cell(%s),\n", pgfence, f.arg(q, rd.list), key, f.r.vars[q.name], strings.Join(cells, ", "))
 	f.printf("func(row %s) %s { return %s },\n", f.typ(q.elem()), f.typ(elem), split)
 	f.printf("func(ctx %s.Context, db %s.DBTX, missing []%s) (%s, error) {\n", ctx, pgfence, f.typ(elem), f.typ(q.result))
-	f.printf("return %s.New(db).%s(ctx, %s)\n})\n}\n", f.repo(), q.name, call)
+	f.printf("return %s.New(db).%s(%s)\n})\n}\n", f.repo(), q.name, f.missingArgs(rd))
+}
+
+// missingArgs writes the arguments of a batch's call for the keys that are
+// missing. Parameters in a struct are written out: the caller's own stays as it is.
+func (f *goFile) missingArgs(rd *cachedRead) string {
+	q := rd.q
+	root, _, dotted := strings.Cut(q.args[rd.list].expr, ".")
+	out := "ctx"
+	for _, p := range q.params {
+		switch {
+		case p.name != root:
+			out += ", " + f.r.param(p.name)
+		case !dotted:
+			out += ", missing"
+		default:
+			var fields []string
+			for i, a := range q.args {
+				value := f.arg(q, i)
+				if i == rd.list {
+					value = "missing"
+				}
+				fields = append(fields, fmt.Sprintf("%s: %s", a.name, value))
+			}
+			amp := ""
+			if _, ptr := p.typ.(*types.Pointer); ptr {
+				amp = "&"
+			}
+			out += fmt.Sprintf(", %s%s{%s}", amp, f.typ(deref(p.typ)), strings.Join(fields, ", "))
+		}
+	}
+	return out
 }
 
 // keyCode is a key as Go code.

@@ -735,6 +735,7 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, pos: d.w.q.pos,
 		notes: slices.Clone(c.notes), upsert: true,
 	}
+	up.rows = d.upserted(top, rel, t, unique, values)
 	sets := d.assignments(a, t, target.alias, conflict.GetTargetList(), values)
 	up.named = targets(conflict.GetTargetList())
 	for col := range sets {
