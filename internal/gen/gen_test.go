@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -14,16 +15,18 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// Every folder of testdata is one project: schema.sql and query.sql, repo/ as
-// sqlc made it of them, and either want/ (the generated package and the map) or
-// want.err (the exact findings). sqlc.yaml holds the options of sqlc where they
-// are not those of this repository.
+// Every folder of testdata is one project: schema.sql and query.sql (or a
+// directory queries/), repo/ as sqlc made it of them, and either want/ (the
+// generated package and the map) or want.err (the exact findings). sqlc.yaml
+// holds the options of sqlc where they are not those of this repository.
+// refuse_app_x has the schema and the options of app_x.
 //
 // After a change of the SQL or the generator,
 //
 //	go test ./internal/gen -update
 //
-// runs sqlc, writes want/ or want.err anew, and leaves the reading to you.
+// runs sqlc, writes want/ or want.err anew, and leaves the reading to you; with
+// -run TestGolden/name it does so for the cases of that name only.
 var update = flag.Bool("update", false, "run sqlc and write the expected output of testdata anew")
 
 // defaultOptions are the options of sqlc for a case without sqlc.yaml.
@@ -46,17 +49,48 @@ func cases(t *testing.T) []string {
 	}
 	var out []string
 	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), "_") {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), "_") && fileExists(caseQueries(e.Name())) {
 			out = append(out, e.Name())
 		}
 	}
 	return out
 }
 
+// caseFile returns where a file of a case stands: in its folder, or in that of
+// the application whose other half it is.
+func caseFile(name, file string) string {
+	own := filepath.Join("testdata", name, file)
+	app, half := strings.CutPrefix(name, "refuse_")
+	if _, err := os.Stat(own); err != nil && half {
+		if shared := filepath.Join("testdata", app, file); fileExists(shared) {
+			return shared
+		}
+	}
+	return own
+}
+
+func fileExists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// caseQueries returns the query file of a case, or its directory of them.
+func caseQueries(name string) string {
+	if dir := filepath.Join("testdata", name, "queries"); fileExists(dir) {
+		return dir
+	}
+	return filepath.Join("testdata", name, "query.sql")
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *update {
-		if err := runSqlc(); err != nil {
+		_, only, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+		re, err := regexp.Compile(only)
+		if err == nil {
+			err = runSqlc(re)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -64,8 +98,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runSqlc makes repo/ of every case.
-func runSqlc() error {
+// runSqlc makes repo/ of every case whose name matches.
+func runSqlc(only *regexp.Regexp) error {
 	var conf strings.Builder
 	conf.WriteString("version: \"2\"\nsql:\n")
 	entries, err := os.ReadDir("testdata")
@@ -73,9 +107,12 @@ func runSqlc() error {
 		return err
 	}
 	for _, e := range entries {
-		dir := filepath.ToSlash(filepath.Join("internal/gen/testdata", e.Name()))
+		if !e.IsDir() || strings.HasPrefix(e.Name(), "_") || !fileExists(caseQueries(e.Name())) || !only.MatchString(e.Name()) {
+			continue
+		}
+		from := func(file string) string { return filepath.ToSlash(filepath.Join("internal/gen", file)) }
 		opts := defaultOptions
-		if own, err := os.ReadFile(filepath.Join("testdata", e.Name(), "sqlc.yaml")); err == nil {
+		if own, err := os.ReadFile(caseFile(e.Name(), "sqlc.yaml")); err == nil {
 			opts = "\n"
 			for line := range strings.SplitSeq(strings.TrimSpace(string(own)), "\n") {
 				opts += "        " + line + "\n"
@@ -87,8 +124,9 @@ func runSqlc() error {
 		if err := os.RemoveAll(filepath.Join("testdata", e.Name(), "repo")); err != nil {
 			return err
 		}
-		fmt.Fprintf(&conf, "  - engine: postgresql\n    schema: %[1]s/schema.sql\n    queries: %[1]s/query.sql\n    gen:\n      go:\n"+
-			"        package: repo\n        out: %[1]s/repo%[2]s", dir, opts)
+		fmt.Fprintf(&conf, "  - engine: postgresql\n    schema: %s\n    queries: %s\n    gen:\n      go:\n"+
+			"        package: repo\n        out: %s%s", from(caseFile(e.Name(), "schema.sql")), from(caseQueries(e.Name())),
+			from(filepath.Join("testdata", e.Name(), "repo")), opts)
 	}
 	file := filepath.Join("..", "..", ".sqlc-testdata.yaml")
 	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
@@ -106,7 +144,7 @@ func runSqlc() error {
 func runCase(name string) (*Result, error) {
 	dir := filepath.Join("testdata", name)
 	return Run(Options{
-		Repo: filepath.Join(dir, "repo"), Schema: filepath.Join(dir, "schema.sql"), Queries: filepath.Join(dir, "query.sql"),
+		Repo: filepath.Join(dir, "repo"), Schema: caseFile(name, "schema.sql"), Queries: caseQueries(name),
 		Out: filepath.Join(dir, "want"),
 	})
 }
