@@ -197,7 +197,7 @@ func importBase(p string) string {
 
 // names chooses the package-level names and finds clashes.
 func (r *renderer) names() {
-	for _, w := range strings.Fields("q ctx db row rows keys key err missing k k2 k3 none context cache pgfence pgx repo time fmt") {
+	for _, w := range strings.Fields("q ctx db row rows rowsAffected commandTag keys key err missing k k2 k3 none context cache pgfence pgx repo time fmt") {
 		r.reserved[w] = true
 	}
 	for _, imp := range r.p.src.pkg.Imports() {
@@ -206,10 +206,22 @@ func (r *renderer) names() {
 	r.reserved[r.p.src.pkg.Name()] = true
 	taken := map[string]string{"Queries": "", "New": ""}
 	for _, q := range r.p.src.queries {
-		if r.ifaces[q.file] == "" {
-			r.ifaces[q.file] = r.camel(singular(q.file)) + "Repository"
-			taken[r.ifaces[q.file]] = ""
+		if r.ifaces[q.file] != "" {
+			continue
 		}
+		// user.sql and users.sql may stand side by side.
+		name := r.camel(singular(q.file)) + "Repository"
+		if _, ok := taken[name]; ok {
+			name = r.camel(q.file) + "Repository"
+		}
+		for base, i := name, 2; ; i++ {
+			if _, ok := taken[name]; !ok {
+				break
+			}
+			name = fmt.Sprintf("%s%d", base, i)
+		}
+		r.ifaces[q.file] = name
+		taken[name] = ""
 	}
 	for _, g := range r.p.groups {
 		name := r.camel(g.name)
@@ -328,7 +340,7 @@ func (f *goFile) queryFile(name string) {
 
 // param returns the name under which a parameter of the method goes.
 func (r *renderer) param(name string) string {
-	if r.reserved[name] || name == "" || name == "_" {
+	if r.reserved[name] || name == "" || name == "_" || types.Universe.Lookup(name) != nil {
 		return name + "Arg"
 	}
 	return name
@@ -579,6 +591,10 @@ func (f *goFile) write(w *write) {
 	result := f.typ(q.result)
 	f.printf("return %s.Write(ctx, q.db, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, ctx, pgfence, result, cache)
 	name := map[string]string{":one": "row", ":many": "rows", ":execrows": "n", ":copyfrom": "n", ":execresult": "tag"}[q.cmd]
+	if slices.ContainsFunc(q.params, func(p methodParam) bool { return p.name == name && !f.r.reserved[name] }) {
+		// n and tag are good names for parameters too, and the keys are made of them.
+		name = map[string]string{"n": "rowsAffected", "tag": "commandTag"}[name]
+	}
 	zero := fmt.Sprintf("var none %s\nreturn none, nil, err", result)
 
 	if q.cmd == ":copyfrom" {

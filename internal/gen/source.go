@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"go/types"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -156,6 +157,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		q.fill(p, decl)
 		if !q.batch() {
 			q.findArgs(p.TypesInfo, decl, obj)
+			q.ownNames(p.Types.Imports())
 			q.findOuts(p.TypesInfo, decl)
 			q.nilNone = q.cmd == ":many" && declaresSlice(decl)
 		}
@@ -257,17 +259,7 @@ func receiver(d *ast.FuncDecl) string {
 // fill takes the method's signature and its doc comment.
 func (q *query) fill(p *packages.Package, d *ast.FuncDecl) {
 	if d.Doc != nil {
-		for line := range strings.SplitSeq(strings.TrimRight(d.Doc.Text(), "\n"), "\n") {
-			if !isAnnotation(line) {
-				q.doc = append(q.doc, line)
-			}
-		}
-		for len(q.doc) > 0 && strings.TrimSpace(q.doc[len(q.doc)-1]) == "" {
-			q.doc = q.doc[:len(q.doc)-1]
-		}
-		for len(q.doc) > 0 && strings.TrimSpace(q.doc[0]) == "" {
-			q.doc = q.doc[1:]
-		}
+		q.doc = docLines(d)
 	}
 	sig := p.TypesInfo.Defs[d.Name].Type().(*types.Signature)
 	for i := 1; i < sig.Params().Len(); i++ {
@@ -278,6 +270,50 @@ func (q *query) fill(p *packages.Package, d *ast.FuncDecl) {
 	if sig.Results().Len() == 2 {
 		q.result = sig.Results().At(0).Type()
 	}
+}
+
+// docLines takes a method's doc comment, without annotations. With
+// emit_sql_as_comment the statement follows, indented; where the annotations were
+// all that stood above it, it follows the method's name, as sqlc has it for a
+// query without comments. After a list it would become a part of its last item,
+// and takes a line that parts them.
+func docLines(d *ast.FuncDecl) []string {
+	var out []string
+	cut := false // annotations have stood since the last line that is kept
+	for line := range strings.SplitSeq(strings.TrimRight(d.Doc.Text(), "\n"), "\n") {
+		switch {
+		case isAnnotation(line):
+			cut = true
+			continue
+		case strings.TrimSpace(line) == "":
+			if len(out) > 0 && out[len(out)-1] != "" {
+				out = append(out, "")
+			}
+			continue
+		case cut && indented(line) && len(out) == 0:
+			out = append(out, d.Name.Name, "")
+		case cut && indented(line) && lastIndented(out):
+			out = append(out, "The statement:", "")
+		}
+		cut = false
+		out = append(out, line)
+	}
+	for len(out) > 0 && out[len(out)-1] == "" {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+func indented(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }
+
+// lastIndented reports whether the last line that isn't blank is indented.
+func lastIndented(lines []string) bool {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if lines[i] != "" {
+			return indented(lines[i])
+		}
+	}
+	return false
 }
 
 // findArgs takes what stands after the query's constant in the call that sends it.
@@ -299,6 +335,22 @@ func (q *query) findArgs(info *types.Info, d *ast.FuncDecl, text types.Object) {
 		}
 		return true
 	})
+}
+
+// ownNames gives an argument the name that it has in the SQL, where sqlc writes
+// argUuid for uuid: it does so for the only parameter of a query, if an import of
+// the package ends in that name.
+func (q *query) ownNames(imports []*types.Package) {
+	if len(q.args) != 1 {
+		return
+	}
+	a := &q.args[0]
+	for _, p := range imports {
+		if base := path.Base(p.Path()); a.name == a.expr && a.name != base && sameName(a.name, "arg_"+base) {
+			a.name = base
+			return
+		}
+	}
 }
 
 func argOf(info *types.Info, e ast.Expr) arg {
