@@ -118,6 +118,9 @@ func runSqlc(only *regexp.Regexp) error {
 				opts += "        " + line + "\n"
 			}
 		}
+		if !strings.HasPrefix(opts, "\n        package:") {
+			opts = "\n        package: repo" + opts
+		}
 		if !strings.Contains(opts, "sql_package:") {
 			opts = "\n        sql_package: pgx/v5" + opts
 		}
@@ -125,7 +128,7 @@ func runSqlc(only *regexp.Regexp) error {
 			return err
 		}
 		fmt.Fprintf(&conf, "  - engine: postgresql\n    schema: %s\n    queries: %s\n    gen:\n      go:\n"+
-			"        package: repo\n        out: %s%s", from(caseFile(e.Name(), "schema.sql")), from(caseQueries(e.Name())),
+			"        out: %s%s", from(caseFile(e.Name(), "schema.sql")), from(caseQueries(e.Name())),
 			from(filepath.Join("testdata", e.Name(), "repo")), opts)
 	}
 	file := filepath.Join("..", "..", ".sqlc-testdata.yaml")

@@ -41,14 +41,26 @@ type goFile struct {
 	r       *renderer
 	body    bytes.Buffer
 	imports map[string]string // path → name
+	renamed map[string]bool   // the imports that go by another name than their package's
 }
 
 func (f *goFile) printf(format string, args ...any) { fmt.Fprintf(&f.body, format, args...) }
+
+// locals are the names that the generated functions give to their variables.
+var locals = set(`q c f l ctx db tx pool opts args row rows n tag rowsAffected commandTag keys key err ok missing none k k2 k3`)
 
 // use imports a package and returns the name it goes by.
 func (f *goFile) use(importPath, name string) string {
 	if have, ok := f.imports[importPath]; ok {
 		return have
+	}
+	own := name
+	switch {
+	case !locals[name]:
+	case importPath == f.r.p.src.pkg.Path():
+		name = f.r.repoName()
+	default:
+		name += "pkg"
 	}
 	base := name
 	for i := 2; ; i++ {
@@ -62,7 +74,20 @@ func (f *goFile) use(importPath, name string) string {
 		name = fmt.Sprintf("%s%d", base, i)
 	}
 	f.imports[importPath] = name
+	if f.renamed == nil {
+		f.renamed = map[string]bool{}
+	}
+	f.renamed[importPath] = name != own
 	return name
+}
+
+// repoName is the name by which sqlc's package goes. Many a project calls it db,
+// and db is what the generated functions call their database.
+func (r *renderer) repoName() string {
+	if name := r.p.src.pkg.Name(); !locals[name] {
+		return name
+	}
+	return "repo"
 }
 
 // typ writes a type, importing what it needs.
@@ -157,7 +182,7 @@ func (f *goFile) finish(source, doc string) ([]byte, error) {
 	var std, other []string
 	for p, name := range f.imports {
 		line := fmt.Sprintf("%q", p)
-		if name != importBase(p) {
+		if name != importBase(p) || f.renamed[p] {
 			line = name + " " + line
 		}
 		if strings.Contains(strings.SplitN(p, "/", 2)[0], ".") {
@@ -696,7 +721,7 @@ func (f *goFile) appendKeys(ks []keyCode, fail string) {
 // dbFile writes db.go: groups, Queries, transactions, and the statements that
 // are known when they come round the decorator.
 func (f *goFile) dbFile() {
-	r, repo := f.r, f.r.p.src.pkg.Name()
+	r, repo := f.r, f.r.repoName()
 	ctx, pgx, pgfence, cache := f.use("context", "context"), f.pgx(), f.pgfence(), f.cache()
 	pgxpool := f.use("github.com/jackc/pgx/v5/pgxpool", "pgxpool")
 	if len(r.p.groups) > 0 {

@@ -139,13 +139,22 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 					}
 				}
 			case *ast.FuncDecl:
-				if d.Recv != nil && receiver(d) == "Queries" && ast.IsExported(d.Name.Name) {
+				if d.Recv != nil && receiver(d) == "Queries" {
 					methods[d.Name.Name] = d
 				}
 			}
 		}
 	}
 
+	for name, loc := range located {
+		if methods[name] != nil && !ast.IsExported(name) {
+			findings = append(findings, &Finding{
+				Pos: loc.pos, Msg: fmt.Sprintf("query %s has a method that isn't exported", name),
+				Why:  "the decorator is another package: it can neither call it nor stand before it",
+				Mend: []string{fmt.Sprintf("name it %s and run sqlc generate", strings.ToUpper(name[:1])+name[1:])},
+			})
+		}
+	}
 	for obj, text := range consts {
 		m := header.FindStringSubmatch(text)
 		q := &query{name: m[1], cmd: m[2], sql: text}
