@@ -4,6 +4,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -220,14 +224,14 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// TestGeneratedCompiles type-checks every expected package against the real
-// cache and pgfence.
+// TestGeneratedCompiles type-checks every expected package, and checks that it
+// can stand where sqlc's stood.
 func TestGeneratedCompiles(t *testing.T) {
 	t.Parallel()
 
 	var patterns []string
 	for _, name := range cases(t) {
-		if _, err := os.Stat(filepath.Join("testdata", name, "want", "db.go")); err == nil {
+		if fileExists(filepath.Join("testdata", name, "want", "db.go")) {
 			patterns = append(patterns, "./"+name+"/want")
 		}
 	}
@@ -248,7 +252,106 @@ func TestGeneratedCompiles(t *testing.T) {
 		for _, e := range p.Errors {
 			t.Error(e)
 		}
+		if len(p.Errors) == 0 {
+			checkDropIn(t, p.Types)
+		}
 	}
+}
+
+// checkDropIn checks that the methods of sqlc's Queries are in a generated package
+// with the same types, that the small interfaces have all of them between them,
+// that Querier is implemented, and that a mock of each small interface, as a
+// user's mock generator would write it, compiles in a package of its own.
+func checkDropIn(t *testing.T, p *types.Package) {
+	t.Helper()
+	var repo *types.Package
+	for _, imp := range p.Imports() {
+		if imp.Scope().Lookup("DBTX") != nil && imp.Scope().Lookup("Queries") != nil {
+			repo = imp
+		}
+	}
+	if repo == nil {
+		t.Errorf("%s does not import sqlc's package", p.Path())
+		return
+	}
+	want := types.NewMethodSet(types.NewPointer(repo.Scope().Lookup("Queries").Type()))
+	have := types.NewPointer(p.Scope().Lookup("Queries").Type())
+	if q := repo.Scope().Lookup("Querier"); q != nil && !types.Implements(have, q.Type().Underlying().(*types.Interface)) {
+		t.Errorf("Queries of %s is no Querier", p.Path())
+	}
+
+	names := map[string]string{} // of the imports
+	name := func(imp *types.Package) string {
+		if names[imp.Path()] == "" {
+			names[imp.Path()] = fmt.Sprintf("p%d", len(names))
+		}
+		return names[imp.Path()]
+	}
+	var body strings.Builder
+	seen := map[string]bool{}
+	for _, n := range p.Scope().Names() {
+		iface, ok := p.Scope().Lookup(n).Type().Underlying().(*types.Interface)
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&body, "\ntype mock%s struct {\n", n)
+		for m := range iface.Methods() {
+			fmt.Fprintf(&body, "\tmock%s %s\n", m.Name(), types.TypeString(m.Type(), name))
+		}
+		fmt.Fprintf(&body, "}\n\nvar _ %[2]s.%[1]s = (*mock%[1]s)(nil)\n", n, name(p))
+		for m := range iface.Methods() {
+			var params, args []string
+			for i := range m.Signature().Params().Len() {
+				args = append(args, fmt.Sprintf("a%d", i))
+				params = append(params, args[i]+" "+types.TypeString(m.Signature().Params().At(i).Type(), name))
+			}
+			result := strings.TrimPrefix(types.TypeString(types.NewSignatureType(nil, nil, nil, nil, m.Signature().Results(), false), name), "func()")
+			fmt.Fprintf(&body, "\nfunc (m *mock%s) %s(%s)%s {\n\treturn m.mock%s(%s)\n}\n", n, m.Name(), strings.Join(params, ", "), result, m.Name(),
+				strings.Join(args, ", "))
+			seen[m.Name()] = true
+		}
+	}
+	for sel := range want.Methods() {
+		f := sel.Obj().(*types.Func)
+		if f.Name() == "WithTx" {
+			continue
+		}
+		got, _, _ := types.LookupFieldOrMethod(have, true, p, f.Name())
+		if m, ok := got.(*types.Func); !ok || !types.Identical(m.Type(), f.Type()) {
+			t.Errorf("%s has %v for %v", p.Path(), got, f)
+		}
+		if !seen[f.Name()] {
+			t.Errorf("no interface of %s has %s", p.Path(), f.Name())
+		}
+	}
+	var file strings.Builder
+	file.WriteString("package mocks\n\nimport (\n")
+	for path, n := range names {
+		fmt.Fprintf(&file, "\t%s %q\n", n, path)
+	}
+	file.WriteString(")\n" + body.String())
+	fset := token.NewFileSet()
+	parsed, err := parser.ParseFile(fset, "mocks.go", file.String(), 0)
+	if err != nil {
+		t.Errorf("the mocks of %s: %v", p.Path(), err)
+		return
+	}
+	conf := types.Config{Importer: importerOf(append(p.Imports(), p))}
+	if _, err := conf.Check("mocks", fset, []*ast.File{parsed}, nil); err != nil {
+		t.Errorf("the mocks of %s: %v", p.Path(), err)
+	}
+}
+
+// importerOf imports packages that are loaded already.
+type importerOf []*types.Package
+
+func (i importerOf) Import(path string) (*types.Package, error) {
+	for _, p := range i {
+		if p.Path() == path {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%s is not loaded", path)
 }
 
 // copyCase copies the SQL and the sqlc package of a case to a place of its own
