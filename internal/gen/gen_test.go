@@ -239,8 +239,9 @@ func TestGeneratedCompiles(t *testing.T) {
 		t.Fatal("no case has generated code")
 	}
 	pkgs, err := packages.Load(&packages.Config{
-		Mode: packages.NeedName | packages.NeedImports | packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo,
-		Dir:  "testdata",
+		Mode:       packages.NeedName | packages.NeedImports | packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo,
+		Dir:        "testdata",
+		BuildFlags: []string{"-tags=database"}, // of shapes_tags
 	}, patterns...)
 	if err != nil {
 		t.Fatal(err)

@@ -175,6 +175,9 @@ var knownSuffix = set(`aix android darwin dragonfly freebsd illumos ios js linux
 func (f *goFile) finish(source, doc string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(fileHeader + source)
+	if expr := f.r.p.src.build; expr != "" {
+		b.WriteString("\n//go:build " + expr + "\n")
+	}
 	if doc == "" {
 		b.WriteString("\n")
 	}
