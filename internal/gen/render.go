@@ -42,6 +42,7 @@ type goFile struct {
 	body    bytes.Buffer
 	imports map[string]string // path → name
 	renamed map[string]bool   // the imports that go by another name than their package's
+	hasKey  bool              // the scope being written has the variable key
 }
 
 func (f *goFile) printf(format string, args ...any) { fmt.Fprintf(&f.body, format, args...) }
@@ -520,7 +521,11 @@ func (f *goFile) code(q *query, t *keyTuple, row string) keyCode {
 		switch v.kind {
 		case ofConst:
 			expr, _ := constExpr(v.text, to)
-			parts = append(parts, part{expr, to, asIs})
+			how := asIs
+			if _, basic := to.Underlying().(*types.Basic); !basic {
+				how = byKeyOf
+			}
+			parts = append(parts, part{expr, to, how})
 		case ofArg:
 			expr := row + q.args[v.n].expr
 			if q.cmd != ":copyfrom" {
@@ -567,7 +572,14 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 		f.printf("if %s {\n", strings.Join(k.guards, " && "))
 	}
 	if k.keyOf {
-		f.printf("key, err := %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", k.call(), fail)
+		assign := ":="
+		if len(k.loops) == 0 && len(k.guards) == 0 {
+			if f.hasKey {
+				assign = "="
+			}
+			f.hasKey = true
+		}
+		f.printf("key, err %s %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", assign, k.call(), fail)
 	} else {
 		f.printf("keys = append(keys, %s)\n", k.call())
 	}
@@ -582,6 +594,7 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 // write writes a write that invalidates something.
 func (f *goFile) write(w *write) {
 	q := w.q
+	f.hasKey = false
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
 	for _, t := range w.keys {
@@ -669,6 +682,7 @@ func (f *goFile) write(w *write) {
 		f.printf("keys := make([]%s.Key, 0, %s)\n", cache, times(len(after), "len(rows)"))
 	}
 	f.printf("for _, row := range rows {\n")
+	f.hasKey = false
 	f.appendKeys(after, fail)
 	f.printf("}\nreturn rows, keys, nil\n})\n}\n")
 }

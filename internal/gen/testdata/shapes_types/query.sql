@@ -57,3 +57,7 @@ INSERT INTO events (key, day, at, done, role) VALUES ($1, $2, $3, $4, $5);
 
 -- name: DropEvents :exec
 DELETE FROM events WHERE key = $1 AND day = $2 AND at = $3 AND done = $4 AND role = $5;
+
+-- name: Promote :many
+-- Promote tells both values of a key that may be NULL.
+UPDATE app.users SET former_role = 'member' WHERE former_role = 'admin' RETURNING id, slug, role;

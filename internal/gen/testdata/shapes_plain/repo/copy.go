@@ -7,6 +7,41 @@ import (
 	"context"
 )
 
+// iteratorForImportLog implements pgx.CopyFromSource.
+type iteratorForImportLog struct {
+	rows                 []ImportLogParams
+	skippedFirstNextCall bool
+}
+
+func (r *iteratorForImportLog) Next() bool {
+	if len(r.rows) == 0 {
+		return false
+	}
+	if !r.skippedFirstNextCall {
+		r.skippedFirstNextCall = true
+		return true
+	}
+	r.rows = r.rows[1:]
+	return len(r.rows) > 0
+}
+
+func (r iteratorForImportLog) Values() ([]interface{}, error) {
+	return []interface{}{
+		r.rows[0].Line,
+	}, nil
+}
+
+func (r iteratorForImportLog) Err() error {
+	return nil
+}
+
+// ImportLog
+//
+//	INSERT INTO team_log (line) VALUES ($1)
+func (q *Queries) ImportLog(ctx context.Context, arg []ImportLogParams) (int64, error) {
+	return q.db.CopyFrom(ctx, []string{"team_log"}, []string{"line"}, &iteratorForImportLog{rows: arg})
+}
+
 // iteratorForImportPeople implements pgx.CopyFromSource.
 type iteratorForImportPeople struct {
 	rows                 []ImportPeopleParams
@@ -42,39 +77,4 @@ func (r iteratorForImportPeople) Err() error {
 //	INSERT INTO people (id, team_id, full_name) VALUES ($1, $2, $3)
 func (q *Queries) ImportPeople(ctx context.Context, arg []ImportPeopleParams) (int64, error) {
 	return q.db.CopyFrom(ctx, []string{"people"}, []string{"id", "team_id", "full_name"}, &iteratorForImportPeople{rows: arg})
-}
-
-// iteratorForImportTeamNames implements pgx.CopyFromSource.
-type iteratorForImportTeamNames struct {
-	rows                 []ImportTeamNamesParams
-	skippedFirstNextCall bool
-}
-
-func (r *iteratorForImportTeamNames) Next() bool {
-	if len(r.rows) == 0 {
-		return false
-	}
-	if !r.skippedFirstNextCall {
-		r.skippedFirstNextCall = true
-		return true
-	}
-	r.rows = r.rows[1:]
-	return len(r.rows) > 0
-}
-
-func (r iteratorForImportTeamNames) Values() ([]interface{}, error) {
-	return []interface{}{
-		r.rows[0].ID,
-	}, nil
-}
-
-func (r iteratorForImportTeamNames) Err() error {
-	return nil
-}
-
-// ImportTeamNames
-//
-//	INSERT INTO teams (id) VALUES ($1)
-func (q *Queries) ImportTeamNames(ctx context.Context, arg []ImportTeamNamesParams) (int64, error) {
-	return q.db.CopyFrom(ctx, []string{"teams"}, []string{"id"}, &iteratorForImportTeamNames{rows: arg})
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 var (
@@ -154,8 +155,8 @@ type LogTeamsBatchResults struct {
 }
 
 type LogTeamsParams struct {
-	TeamID int64  `db:"team_id" json:"teamID"`
-	Line   string `db:"line" json:"line"`
+	TeamID pgtype.Int8 `db:"team_id" json:"teamID"`
+	Line   string      `db:"line" json:"line"`
 }
 
 // LogTeams

@@ -3,8 +3,53 @@
 package repo
 
 import (
+	"database/sql/driver"
+	"fmt"
+
 	"github.com/jackc/pgx/v5/pgtype"
 )
+
+type Mood string
+
+const (
+	MoodHappy Mood = "happy"
+	MoodSad   Mood = "sad"
+)
+
+func (e *Mood) Scan(src interface{}) error {
+	switch s := src.(type) {
+	case []byte:
+		*e = Mood(s)
+	case string:
+		*e = Mood(s)
+	default:
+		return fmt.Errorf("unsupported scan type for Mood: %T", src)
+	}
+	return nil
+}
+
+type NullMood struct {
+	Mood  Mood `json:"mood"`
+	Valid bool `json:"valid"` // Valid is true if Mood is not NULL
+}
+
+// Scan implements the Scanner interface.
+func (ns *NullMood) Scan(value interface{}) error {
+	if value == nil {
+		ns.Mood, ns.Valid = "", false
+		return nil
+	}
+	ns.Valid = true
+	return ns.Mood.Scan(value)
+}
+
+// Value implements the driver Valuer interface.
+func (ns NullMood) Value() (driver.Value, error) {
+	if !ns.Valid {
+		return nil, nil
+	}
+	return string(ns.Mood), nil
+}
 
 type People struct {
 	ID       int64              `db:"id" json:"id"`
@@ -16,11 +61,17 @@ type People struct {
 }
 
 type TeamLog struct {
-	TeamID int64  `db:"team_id" json:"teamID"`
-	Line   string `db:"line" json:"line"`
+	TeamID pgtype.Int8 `db:"team_id" json:"teamID"`
+	Line   string      `db:"line" json:"line"`
 }
 
 type Teams struct {
-	ID   int64  `db:"id" json:"id"`
-	Name string `db:"name" json:"name"`
+	ID     int64              `db:"id" json:"id"`
+	Name   string             `db:"name" json:"name"`
+	Mood   NullMood           `db:"mood" json:"mood"`
+	Moods  []Mood             `db:"moods" json:"moods"`
+	Active pgtype.Bool        `db:"active" json:"active"`
+	Size   pgtype.Int4        `db:"size" json:"size"`
+	Code   pgtype.UUID        `db:"code" json:"code"`
+	Opened pgtype.Timestamptz `db:"opened" json:"opened"`
 }

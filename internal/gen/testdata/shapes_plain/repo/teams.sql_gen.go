@@ -5,7 +5,54 @@ package repo
 
 import (
 	"context"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
+
+const cheer = `-- name: Cheer :many
+UPDATE teams SET mood = 'happy' WHERE mood = 'sad' RETURNING id
+`
+
+// Cheer
+//
+//	UPDATE teams SET mood = 'happy' WHERE mood = 'sad' RETURNING id
+func (q *Queries) Cheer(ctx context.Context) ([]int64, error) {
+	rows, err := q.db.Query(ctx, cheer)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countByMood = `-- name: CountByMood :one
+SELECT count(*) FROM teams WHERE mood = $1::mood
+`
+
+type CountByMoodParams struct {
+	Mood Mood `db:"mood" json:"mood"`
+}
+
+// @cache team_count(mood)
+//
+//	SELECT count(*) FROM teams WHERE mood = $1::mood
+func (q *Queries) CountByMood(ctx context.Context, arg CountByMoodParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countByMood, arg.Mood)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
 
 const countTeams = `-- name: CountTeams :one
 SELECT count(*) AS "Total Teams", '` + "`" + `'::text AS tick FROM teams
@@ -26,8 +73,89 @@ func (q *Queries) CountTeams(ctx context.Context) (CountTeamsRow, error) {
 	return i, err
 }
 
+const createTeam = `-- name: CreateTeam :one
+INSERT INTO teams (id, name, mood, active, size, code, opened) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, name, mood, moods, active, size, code, opened
+`
+
+type CreateTeamParams struct {
+	ID     int64              `db:"id" json:"id"`
+	Name   string             `db:"name" json:"name"`
+	Mood   NullMood           `db:"mood" json:"mood"`
+	Active pgtype.Bool        `db:"active" json:"active"`
+	Size   pgtype.Int4        `db:"size" json:"size"`
+	Code   pgtype.UUID        `db:"code" json:"code"`
+	Opened pgtype.Timestamptz `db:"opened" json:"opened"`
+}
+
+// CreateTeam
+//
+//	INSERT INTO teams (id, name, mood, active, size, code, opened) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, name, mood, moods, active, size, code, opened
+func (q *Queries) CreateTeam(ctx context.Context, arg CreateTeamParams) (Teams, error) {
+	row := q.db.QueryRow(ctx, createTeam,
+		arg.ID,
+		arg.Name,
+		arg.Mood,
+		arg.Active,
+		arg.Size,
+		arg.Code,
+		arg.Opened,
+	)
+	var i Teams
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.Mood,
+		&i.Moods,
+		&i.Active,
+		&i.Size,
+		&i.Code,
+		&i.Opened,
+	)
+	return i, err
+}
+
+const deleteTeams = `-- name: DeleteTeams :many
+DELETE FROM teams WHERE id = ANY($1::bigint[]) RETURNING id, name, mood, moods, active, size, code, opened
+`
+
+type DeleteTeamsParams struct {
+	Ids []int64 `db:"ids" json:"ids"`
+}
+
+// DeleteTeams
+//
+//	DELETE FROM teams WHERE id = ANY($1::bigint[]) RETURNING id, name, mood, moods, active, size, code, opened
+func (q *Queries) DeleteTeams(ctx context.Context, arg DeleteTeamsParams) ([]Teams, error) {
+	rows, err := q.db.Query(ctx, deleteTeams, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Teams
+	for rows.Next() {
+		var i Teams
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Mood,
+			&i.Moods,
+			&i.Active,
+			&i.Size,
+			&i.Code,
+			&i.Opened,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getTeam = `-- name: GetTeam :one
-SELECT id, name FROM teams WHERE id = $1
+SELECT id, name, mood, moods, active, size, code, opened FROM teams WHERE id = $1
 `
 
 type GetTeamParams struct {
@@ -36,14 +164,164 @@ type GetTeamParams struct {
 
 // @cache team(id)
 //
-//	SELECT id, name FROM teams WHERE id = $1
+//	SELECT id, name, mood, moods, active, size, code, opened FROM teams WHERE id = $1
 func (q *Queries) GetTeam(ctx context.Context, arg GetTeamParams) (Teams, error) {
 	row := q.db.QueryRow(ctx, getTeam, arg.ID)
 	var i Teams
-	err := row.Scan(&i.ID, &i.Name)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.Mood,
+		&i.Moods,
+		&i.Active,
+		&i.Size,
+		&i.Code,
+		&i.Opened,
+	)
 	return i, err
 }
 
-type ImportTeamNamesParams struct {
-	ID int64 `db:"id" json:"id"`
+type ImportLogParams struct {
+	Line string `db:"line" json:"line"`
+}
+
+const listByNullable = `-- name: ListByNullable :many
+SELECT id, name FROM teams WHERE active = $1 AND size = $2 AND code = $3 ORDER BY id
+`
+
+type ListByNullableParams struct {
+	Active pgtype.Bool `db:"active" json:"active"`
+	Size   pgtype.Int4 `db:"size" json:"size"`
+	Code   pgtype.UUID `db:"code" json:"code"`
+}
+
+type ListByNullableRow struct {
+	ID   int64  `db:"id" json:"id"`
+	Name string `db:"name" json:"name"`
+}
+
+// @cache team_state(active, size, code)
+//
+//	SELECT id, name FROM teams WHERE active = $1 AND size = $2 AND code = $3 ORDER BY id
+func (q *Queries) ListByNullable(ctx context.Context, arg ListByNullableParams) ([]ListByNullableRow, error) {
+	rows, err := q.db.Query(ctx, listByNullable, arg.Active, arg.Size, arg.Code)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListByNullableRow
+	for rows.Next() {
+		var i ListByNullableRow
+		if err := rows.Scan(&i.ID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listOpened = `-- name: ListOpened :many
+SELECT id FROM teams WHERE opened = $1
+`
+
+type ListOpenedParams struct {
+	Opened pgtype.Timestamptz `db:"opened" json:"opened"`
+}
+
+// @cache team_opened(opened)
+//
+//	SELECT id FROM teams WHERE opened = $1
+func (q *Queries) ListOpened(ctx context.Context, arg ListOpenedParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, listOpened, arg.Opened)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTeamsByMood = `-- name: ListTeamsByMood :many
+SELECT id, name, mood, moods, active, size, code, opened FROM teams WHERE mood = $1 ORDER BY id
+`
+
+type ListTeamsByMoodParams struct {
+	Mood NullMood `db:"mood" json:"mood"`
+}
+
+// @cache team_mood(mood)
+//
+//	SELECT id, name, mood, moods, active, size, code, opened FROM teams WHERE mood = $1 ORDER BY id
+func (q *Queries) ListTeamsByMood(ctx context.Context, arg ListTeamsByMoodParams) ([]Teams, error) {
+	rows, err := q.db.Query(ctx, listTeamsByMood, arg.Mood)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Teams
+	for rows.Next() {
+		var i Teams
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Mood,
+			&i.Moods,
+			&i.Active,
+			&i.Size,
+			&i.Code,
+			&i.Opened,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const renameTeam = `-- name: RenameTeam :one
+UPDATE teams SET name = $2, moods = $3 WHERE id = $1 RETURNING mood, active, size, code
+`
+
+type RenameTeamParams struct {
+	ID    int64  `db:"id" json:"id"`
+	Name  string `db:"name" json:"name"`
+	Moods []Mood `db:"moods" json:"moods"`
+}
+
+type RenameTeamRow struct {
+	Mood   NullMood    `db:"mood" json:"mood"`
+	Active pgtype.Bool `db:"active" json:"active"`
+	Size   pgtype.Int4 `db:"size" json:"size"`
+	Code   pgtype.UUID `db:"code" json:"code"`
+}
+
+// RenameTeam
+//
+//	UPDATE teams SET name = $2, moods = $3 WHERE id = $1 RETURNING mood, active, size, code
+func (q *Queries) RenameTeam(ctx context.Context, arg RenameTeamParams) (RenameTeamRow, error) {
+	row := q.db.QueryRow(ctx, renameTeam, arg.ID, arg.Name, arg.Moods)
+	var i RenameTeamRow
+	err := row.Scan(
+		&i.Mood,
+		&i.Active,
+		&i.Size,
+		&i.Code,
+	)
+	return i, err
 }

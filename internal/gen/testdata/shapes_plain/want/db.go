@@ -9,9 +9,11 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cache/pgfence"
+	"github.com/pgaside/pgaside/internal/gen/testdata/shapes_plain/repo"
 )
 
 // The groups of cached entries.
@@ -22,8 +24,20 @@ var (
 	// Team is team(id): GetTeam.
 	Team = cache.NewGroup[int64]("team", cache.GroupOptions{})
 
+	// TeamCount is team_count(mood): CountByMood.
+	TeamCount = cache.NewGroup[repo.Mood]("team_count", cache.GroupOptions{})
+
+	// TeamMood is team_mood(mood): ListTeamsByMood.
+	TeamMood = cache.NewGroup[repo.NullMood]("team_mood", cache.GroupOptions{})
+
+	// TeamOpened is team_opened(opened): ListOpened.
+	TeamOpened = cache.NewGroup[pgtype.Timestamptz]("team_opened", cache.GroupOptions{})
+
 	// TeamPeople is team_people(team_id): ListPeople, ListNicks.
 	TeamPeople = cache.NewGroup[int64]("team_people", cache.GroupOptions{})
+
+	// TeamState is team_state(active, size, code): ListByNullable.
+	TeamState = cache.NewGroup3[pgtype.Bool, pgtype.Int4, pgtype.UUID]("team_state", cache.GroupOptions{})
 )
 
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
@@ -66,20 +80,28 @@ func (q *Queries) DB() pgfence.DBTX {
 var statements = pgfence.Statements{
 	ByName: map[string]pgfence.Statement{
 		"AddPerson":       {Write: true, Why: "its keys come from RETURNING: call want.Queries.AddPerson"},
+		"Cheer":           {Write: true, Why: "its keys come from RETURNING: call want.Queries.Cheer"},
+		"CountByMood":     {},
 		"CountTeams":      {},
+		"CreateTeam":      {Write: true, Keys: createTeamKeys},
+		"DeleteTeams":     {Write: true, Why: "its keys come from RETURNING: call want.Queries.DeleteTeams"},
 		"FindPeople":      {},
 		"FindTeams":       {},
 		"GetID":           {},
 		"GetPerson":       {},
 		"GetTeam":         {},
+		"ImportLog":       {},
 		"ImportPeople":    {Write: true, Why: "it is a COPY: call want.Queries.ImportPeople"},
-		"ImportTeamNames": {Write: true, Why: "it is a COPY: call want.Queries.ImportTeamNames"},
 		"ListByID":        {},
+		"ListByNullable":  {},
 		"ListNicks":       {},
+		"ListOpened":      {},
 		"ListPeople":      {},
+		"ListTeamsByMood": {},
 		"LogTeams":        {},
 		"RemovePeople":    {Write: true, Why: "its keys come from RETURNING: call want.Queries.RemovePeople"},
 		"Rename":          {Write: true, Keys: renameKeys},
+		"RenameTeam":      {Write: true, Why: "its keys come from RETURNING: call want.Queries.RenameTeam"},
 		"SetBorn":         {Write: true, Keys: setBornKeys},
 		"SetNick":         {Write: true, Keys: setNickKeys},
 	},
@@ -105,6 +127,19 @@ func wantArgs(args []any, want int) error {
 		return fmt.Errorf("the statement has %d arguments, want %d", len(args), want)
 	}
 	return nil
+}
+
+func createTeamKeys(args []any) ([]cache.Key, error) {
+	if err := wantArgs(args, 7); err != nil {
+		return nil, err
+	}
+	var l keyList
+	l.add(Team.KeyOf(args[0]))
+	l.add(TeamMood.KeyOf(args[2]))
+	l.add(TeamCount.KeyOf(args[2]))
+	l.add(TeamState.KeyOf(args[3], args[4], args[5]))
+	l.add(TeamOpened.KeyOf(args[6]))
+	return l.keys, l.err
 }
 
 func renameKeys(args []any) ([]cache.Key, error) {

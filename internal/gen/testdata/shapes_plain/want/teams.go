@@ -15,7 +15,15 @@ import (
 // TeamRepository is the queries of teams.sql. Both *repo.Queries and *Queries have them.
 type TeamRepository interface {
 	GetTeam(ctx context.Context, arg repo.GetTeamParams) (repo.Teams, error)
-	ImportTeamNames(ctx context.Context, arg []repo.ImportTeamNamesParams) (int64, error)
+	ListTeamsByMood(ctx context.Context, arg repo.ListTeamsByMoodParams) ([]repo.Teams, error)
+	CountByMood(ctx context.Context, arg repo.CountByMoodParams) (int64, error)
+	ListByNullable(ctx context.Context, arg repo.ListByNullableParams) ([]repo.ListByNullableRow, error)
+	ListOpened(ctx context.Context, arg repo.ListOpenedParams) ([]int64, error)
+	CreateTeam(ctx context.Context, arg repo.CreateTeamParams) (repo.Teams, error)
+	RenameTeam(ctx context.Context, arg repo.RenameTeamParams) (repo.RenameTeamRow, error)
+	Cheer(ctx context.Context) ([]int64, error)
+	DeleteTeams(ctx context.Context, arg repo.DeleteTeamsParams) ([]repo.Teams, error)
+	ImportLog(ctx context.Context, arg []repo.ImportLogParams) (int64, error)
 	CountTeams(ctx context.Context) (repo.CountTeamsRow, error)
 	LogTeams(ctx context.Context, arg []repo.LogTeamsParams) *repo.LogTeamsBatchResults
 }
@@ -25,29 +33,147 @@ var (
 	_ TeamRepository = (*Queries)(nil)
 )
 
-var getTeam = cache.NewQuery[repo.Teams]("GetTeam", "6bb254453542", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTeam = cache.NewQuery[repo.Teams]("GetTeam", "d99b7c2ef2e1", cache.QueryOptions{NoRows: pgx.ErrNoRows})
 
 // GetTeam
 //
-//	SELECT id, name FROM teams WHERE id = $1
+//	SELECT id, name, mood, moods, active, size, code, opened FROM teams WHERE id = $1
 func (q *Queries) GetTeam(ctx context.Context, arg repo.GetTeamParams) (repo.Teams, error) {
 	return pgfence.Read(ctx, q.db, Team.Key(arg.ID), getTeam.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Teams, error) {
 		return repo.New(db).GetTeam(ctx, arg)
 	})
 }
 
-// ImportTeamNames
+var listTeamsByMood = cache.NewQuery[[]repo.Teams]("ListTeamsByMood", "ddf826f4099d", cache.QueryOptions{})
+
+// ListTeamsByMood
 //
-//	INSERT INTO teams (id) VALUES ($1)
-func (q *Queries) ImportTeamNames(ctx context.Context, arg []repo.ImportTeamNamesParams) (int64, error) {
-	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) (int64, []cache.Key, error) {
-		keys := make([]cache.Key, 0, len(arg))
-		for _, row := range arg {
-			keys = append(keys, Team.Key(row.ID))
-		}
-		n, err := repo.New(db).ImportTeamNames(ctx, arg)
-		return n, keys, err
+//	SELECT id, name, mood, moods, active, size, code, opened FROM teams WHERE mood = $1 ORDER BY id
+func (q *Queries) ListTeamsByMood(ctx context.Context, arg repo.ListTeamsByMoodParams) ([]repo.Teams, error) {
+	return pgfence.Read(ctx, q.db, TeamMood.Key(arg.Mood), listTeamsByMood.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Teams, error) {
+		return repo.New(db).ListTeamsByMood(ctx, arg)
 	})
+}
+
+var countByMood = cache.NewQuery[int64]("CountByMood", "6395ccc41b9f", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+
+// CountByMood
+//
+//	SELECT count(*) FROM teams WHERE mood = $1::mood
+func (q *Queries) CountByMood(ctx context.Context, arg repo.CountByMoodParams) (int64, error) {
+	return pgfence.Read(ctx, q.db, TeamCount.Key(arg.Mood), countByMood.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
+		return repo.New(db).CountByMood(ctx, arg)
+	})
+}
+
+var listByNullable = cache.NewQuery[[]repo.ListByNullableRow]("ListByNullable", "4d38b550cba5", cache.QueryOptions{})
+
+// ListByNullable
+//
+//	SELECT id, name FROM teams WHERE active = $1 AND size = $2 AND code = $3 ORDER BY id
+func (q *Queries) ListByNullable(ctx context.Context, arg repo.ListByNullableParams) ([]repo.ListByNullableRow, error) {
+	return pgfence.Read(ctx, q.db, TeamState.Key(arg.Active, arg.Size, arg.Code), listByNullable.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListByNullableRow, error) {
+		return repo.New(db).ListByNullable(ctx, arg)
+	})
+}
+
+var listOpened = cache.NewQuery[[]int64]("ListOpened", "191c4846955e", cache.QueryOptions{})
+
+// ListOpened
+//
+//	SELECT id FROM teams WHERE opened = $1
+func (q *Queries) ListOpened(ctx context.Context, arg repo.ListOpenedParams) ([]int64, error) {
+	return pgfence.Read(ctx, q.db, TeamOpened.Key(arg.Opened), listOpened.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]int64, error) {
+		return repo.New(db).ListOpened(ctx, arg)
+	})
+}
+
+// CreateTeam
+//
+//	INSERT INTO teams (id, name, mood, active, size, code, opened) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, name, mood, moods, active, size, code, opened
+func (q *Queries) CreateTeam(ctx context.Context, arg repo.CreateTeamParams) (repo.Teams, error) {
+	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) (repo.Teams, []cache.Key, error) {
+		keys := []cache.Key{Team.Key(arg.ID), TeamMood.Key(arg.Mood), TeamState.Key(arg.Active, arg.Size, arg.Code), TeamOpened.Key(arg.Opened)}
+		key, err := TeamCount.KeyOf(arg.Mood)
+		if err != nil {
+			var none repo.Teams
+			return none, nil, err
+		}
+		keys = append(keys, key)
+		row, err := repo.New(db).CreateTeam(ctx, arg)
+		return row, keys, err
+	})
+}
+
+// RenameTeam
+//
+//	UPDATE teams SET name = $2, moods = $3 WHERE id = $1 RETURNING mood, active, size, code
+func (q *Queries) RenameTeam(ctx context.Context, arg repo.RenameTeamParams) (repo.RenameTeamRow, error) {
+	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) (repo.RenameTeamRow, []cache.Key, error) {
+		row, err := repo.New(db).RenameTeam(ctx, arg)
+		if err != nil {
+			return row, []cache.Key{Team.Key(arg.ID)}, err
+		}
+		return row, []cache.Key{Team.Key(arg.ID), TeamMood.Key(row.Mood), TeamState.Key(row.Active, row.Size, row.Code)}, nil
+	})
+}
+
+// Cheer
+//
+//	UPDATE teams SET mood = 'happy' WHERE mood = 'sad' RETURNING id
+func (q *Queries) Cheer(ctx context.Context) ([]int64, error) {
+	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]int64, []cache.Key, error) {
+		keys := []cache.Key{TeamCount.Key("sad"), TeamCount.Key("happy")}
+		key, err := TeamMood.KeyOf("sad")
+		if err != nil {
+			var none []int64
+			return none, nil, err
+		}
+		keys = append(keys, key)
+		key, err = TeamMood.KeyOf("happy")
+		if err != nil {
+			var none []int64
+			return none, nil, err
+		}
+		keys = append(keys, key)
+		rows, err := repo.New(db).Cheer(ctx)
+		if err != nil {
+			return rows, keys, err
+		}
+		for _, row := range rows {
+			keys = append(keys, Team.Key(row))
+		}
+		return rows, keys, nil
+	})
+}
+
+// DeleteTeams
+//
+//	DELETE FROM teams WHERE id = ANY($1::bigint[]) RETURNING id, name, mood, moods, active, size, code, opened
+func (q *Queries) DeleteTeams(ctx context.Context, arg repo.DeleteTeamsParams) ([]repo.Teams, error) {
+	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]repo.Teams, []cache.Key, error) {
+		rows, err := repo.New(db).DeleteTeams(ctx, arg)
+		if err != nil {
+			return rows, nil, err
+		}
+		keys := make([]cache.Key, 0, 5*len(rows))
+		for _, row := range rows {
+			keys = append(keys, Team.Key(row.ID), TeamMood.Key(row.Mood), TeamState.Key(row.Active, row.Size, row.Code), TeamOpened.Key(row.Opened))
+			key, err := TeamCount.KeyOf(row.Mood)
+			if err != nil {
+				return rows, nil, err
+			}
+			keys = append(keys, key)
+		}
+		return rows, keys, nil
+	})
+}
+
+// ImportLog
+//
+//	INSERT INTO team_log (line) VALUES ($1)
+func (q *Queries) ImportLog(ctx context.Context, arg []repo.ImportLogParams) (int64, error) {
+	return repo.New(q.db.Source(ctx)).ImportLog(ctx, arg)
 }
 
 // CountTeams quotes a `name` and a "name".

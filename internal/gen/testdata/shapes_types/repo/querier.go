@@ -36,6 +36,8 @@ type Querier interface {
 	ListEvents(ctx context.Context, arg ListEventsParams) ([]ListEventsRow, error)
 	// @cache events_at(at)
 	ListEventsAt(ctx context.Context, at pgtype.Timestamptz) ([][]byte, error)
+	// Promote tells both values of a key that may be NULL.
+	Promote(ctx context.Context) ([]PromoteRow, error)
 	SetPlan(ctx context.Context, arg SetPlanParams) ([]uuid.UUID, error)
 	SetTags(ctx context.Context, arg SetTagsParams) (SetTagsRow, error)
 }

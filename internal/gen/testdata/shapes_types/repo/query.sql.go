@@ -410,6 +410,37 @@ func (q *Queries) ListEventsAt(ctx context.Context, at pgtype.Timestamptz) ([][]
 	return items, nil
 }
 
+const promote = `-- name: Promote :many
+UPDATE app.users SET former_role = 'member' WHERE former_role = 'admin' RETURNING id, slug, role
+`
+
+type PromoteRow struct {
+	ID   uuid.UUID
+	Slug string
+	Role AppRole
+}
+
+// Promote tells both values of a key that may be NULL.
+func (q *Queries) Promote(ctx context.Context) ([]PromoteRow, error) {
+	rows, err := q.db.Query(ctx, promote)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PromoteRow
+	for rows.Next() {
+		var i PromoteRow
+		if err := rows.Scan(&i.ID, &i.Slug, &i.Role); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setPlan = `-- name: SetPlan :many
 UPDATE billing.users SET plan = $1 WHERE id = $2 RETURNING user_id
 `

@@ -102,6 +102,7 @@ var statements = pgfence.Statements{
 		"ListByRole":       {},
 		"ListEvents":       {},
 		"ListEventsAt":     {},
+		"Promote":          {Write: true, Why: "its keys come from RETURNING: call want.Queries.Promote"},
 		"SetPlan":          {Write: true, Why: "its keys come from RETURNING: call want.Queries.SetPlan"},
 		"SetTags":          {Write: true, Why: "its keys come from RETURNING: call want.Queries.SetTags"},
 	},

@@ -32,6 +32,7 @@ type QueryRepository interface {
 	DeleteUser(ctx context.Context, id uuid.UUID) (repo.DeleteUserRow, error)
 	AddEvents(ctx context.Context, arg []repo.AddEventsParams) (int64, error)
 	DropEvents(ctx context.Context, arg repo.DropEventsParams) error
+	Promote(ctx context.Context) ([]repo.PromoteRow, error)
 }
 
 var (
@@ -177,5 +178,32 @@ func (q *Queries) AddEvents(ctx context.Context, arg []repo.AddEventsParams) (in
 func (q *Queries) DropEvents(ctx context.Context, arg repo.DropEventsParams) error {
 	return pgfence.Exec(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]cache.Key, error) {
 		return []cache.Key{Event.Key(arg.Key), EventsOf.Key(arg.Day, arg.Done, arg.Role), EventsAt.Key(arg.At)}, repo.New(db).DropEvents(ctx, arg)
+	})
+}
+
+// Promote tells both values of a key that may be NULL.
+func (q *Queries) Promote(ctx context.Context) ([]repo.PromoteRow, error) {
+	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]repo.PromoteRow, []cache.Key, error) {
+		var keys []cache.Key
+		key, err := ByFormerRole.KeyOf("admin")
+		if err != nil {
+			var none []repo.PromoteRow
+			return none, nil, err
+		}
+		keys = append(keys, key)
+		key, err = ByFormerRole.KeyOf("member")
+		if err != nil {
+			var none []repo.PromoteRow
+			return none, nil, err
+		}
+		keys = append(keys, key)
+		rows, err := repo.New(db).Promote(ctx)
+		if err != nil {
+			return rows, keys, err
+		}
+		for _, row := range rows {
+			keys = append(keys, User.Key(row.ID), UserSlug.Key(row.Slug), BySlug.Key(row.Slug))
+		}
+		return rows, keys, nil
 	})
 }
