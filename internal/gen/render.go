@@ -131,7 +131,11 @@ func (p *project) render() (map[string][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("write the code of %s.sql: %w", name, err)
 		}
-		out[fileName(name)] = text
+		file := fileName(name)
+		for out[file] != nil { // db.sql, whose file is db_sql.go, beside db_sql.sql
+			file = strings.TrimSuffix(file, ".go") + "_sql.go"
+		}
+		out[file] = text
 	}
 	f := &goFile{r: r, imports: map[string]string{}}
 	f.dbFile()

@@ -20,6 +20,8 @@ type Querier interface {
 	// @cache user(id)
 	GetQ13(ctx context.Context, id int64) (string, error)
 	// @cache user(id)
+	GetQ14(ctx context.Context, id int64) (string, error)
+	// @cache user(id)
 	GetQ2(ctx context.Context, id int64) (string, error)
 	// @cache user(id)
 	GetQ3(ctx context.Context, id int64) (string, error)
@@ -40,6 +42,7 @@ type Querier interface {
 	SetQ11(ctx context.Context, arg SetQ11Params) error
 	SetQ12(ctx context.Context, arg SetQ12Params) error
 	SetQ13(ctx context.Context, arg SetQ13Params) error
+	SetQ14(ctx context.Context, arg SetQ14Params) error
 	SetQ2(ctx context.Context, arg SetQ2Params) error
 	SetQ3(ctx context.Context, arg SetQ3Params) error
 	SetQ4(ctx context.Context, arg SetQ4Params) error

@@ -17,7 +17,7 @@ import (
 
 // The groups of cached entries.
 var (
-	// User is user(id): GetQ8, GetQ11, GetQ12, GetQ3, GetQ7, GetQ9, GetQ5, GetQ6, GetQ4, GetQ13, GetQ10, GetQ1, GetQ2.
+	// User is user(id): GetQ8, GetQ11, GetQ12, GetQ3, GetQ14, GetQ7, GetQ9, GetQ5, GetQ6, GetQ4, GetQ13, GetQ10, GetQ1, GetQ2.
 	User = cache.NewGroup[int64]("user", cache.GroupOptions{})
 )
 
@@ -67,6 +67,7 @@ var statements = pgfence.Statements{
 		"GetQ11": {},
 		"GetQ12": {},
 		"GetQ13": {},
+		"GetQ14": {},
 		"GetQ2":  {},
 		"GetQ3":  {},
 		"GetQ4":  {},
@@ -80,6 +81,7 @@ var statements = pgfence.Statements{
 		"SetQ11": {Write: true, Keys: setQ11Keys},
 		"SetQ12": {Write: true, Keys: setQ12Keys},
 		"SetQ13": {Write: true, Keys: setQ13Keys},
+		"SetQ14": {Write: true, Keys: setQ14Keys},
 		"SetQ2":  {Write: true, Keys: setQ2Keys},
 		"SetQ3":  {Write: true, Keys: setQ3Keys},
 		"SetQ4":  {Write: true, Keys: setQ4Keys},
@@ -150,6 +152,15 @@ func setQ12Keys(args []any) ([]cache.Key, error) {
 }
 
 func setQ13Keys(args []any) ([]cache.Key, error) {
+	if err := wantArgs(args, 2); err != nil {
+		return nil, err
+	}
+	var l keyList
+	l.add(User.KeyOf(args[0]))
+	return l.keys, l.err
+}
+
+func setQ14Keys(args []any) ([]cache.Key, error) {
 	if err := wantArgs(args, 2); err != nil {
 		return nil, err
 	}
