@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestWriteTouchesOnlyWhatDiffers(t *testing.T) {
@@ -138,6 +140,33 @@ func TestStaleSqlcOutput(t *testing.T) {
 		if !strings.Contains(fs.Error(), want) {
 			t.Errorf("no finding %q in:\n%s", want, fs.Error())
 		}
+	}
+}
+
+// TestLineEndings checks that files with the line ends of Windows say the same.
+func TestLineEndings(t *testing.T) {
+	t.Parallel()
+
+	opts := copyCase(t, "single")
+	want, err := Run(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{opts.Schema, opts.Queries} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(strings.ReplaceAll(string(text), "\n", "\r\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Run(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.Files, got.Files); diff != "" {
+		t.Errorf("with CR LF (-want +got):\n%s", diff)
 	}
 }
 

@@ -41,14 +41,27 @@ type goFile struct {
 	r       *renderer
 	body    bytes.Buffer
 	imports map[string]string // path → name
+	renamed map[string]bool   // the imports that go by another name than their package's
+	hasKey  bool              // the scope being written has the variable key
 }
 
 func (f *goFile) printf(format string, args ...any) { fmt.Fprintf(&f.body, format, args...) }
+
+// locals are the names that the generated functions give to their variables.
+var locals = set(`q c f l ctx db tx pool opts args row rows n tag rowsAffected commandTag keys key err ok missing none k k2 k3`)
 
 // use imports a package and returns the name it goes by.
 func (f *goFile) use(importPath, name string) string {
 	if have, ok := f.imports[importPath]; ok {
 		return have
+	}
+	own := name
+	switch {
+	case !locals[name]:
+	case importPath == f.r.p.src.pkg.Path():
+		name = f.r.repoName()
+	default:
+		name += "pkg"
 	}
 	base := name
 	for i := 2; ; i++ {
@@ -62,7 +75,20 @@ func (f *goFile) use(importPath, name string) string {
 		name = fmt.Sprintf("%s%d", base, i)
 	}
 	f.imports[importPath] = name
+	if f.renamed == nil {
+		f.renamed = map[string]bool{}
+	}
+	f.renamed[importPath] = name != own
 	return name
+}
+
+// repoName is the name by which sqlc's package goes. Many a project calls it db,
+// and db is what the generated functions call their database.
+func (r *renderer) repoName() string {
+	if name := r.p.src.pkg.Name(); !locals[name] {
+		return name
+	}
+	return "repo"
 }
 
 // typ writes a type, importing what it needs.
@@ -105,7 +131,11 @@ func (p *project) render() (map[string][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("write the code of %s.sql: %w", name, err)
 		}
-		out[fileName(name)] = text
+		file := fileName(name)
+		for out[file] != nil { // db.sql, whose file is db_sql.go, beside db_sql.sql
+			file = strings.TrimSuffix(file, ".go") + "_sql.go"
+		}
+		out[file] = text
 	}
 	f := &goFile{r: r, imports: map[string]string{}}
 	f.dbFile()
@@ -150,6 +180,9 @@ var knownSuffix = set(`aix android darwin dragonfly freebsd illumos ios js linux
 func (f *goFile) finish(source, doc string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(fileHeader + source)
+	if expr := f.r.p.src.build; expr != "" {
+		b.WriteString("\n//go:build " + expr + "\n")
+	}
 	if doc == "" {
 		b.WriteString("\n")
 	}
@@ -157,7 +190,7 @@ func (f *goFile) finish(source, doc string) ([]byte, error) {
 	var std, other []string
 	for p, name := range f.imports {
 		line := fmt.Sprintf("%q", p)
-		if name != importBase(p) {
+		if name != importBase(p) || f.renamed[p] {
 			line = name + " " + line
 		}
 		if strings.Contains(strings.SplitN(p, "/", 2)[0], ".") {
@@ -197,7 +230,7 @@ func importBase(p string) string {
 
 // names chooses the package-level names and finds clashes.
 func (r *renderer) names() {
-	for _, w := range strings.Fields("q ctx db row rows keys key err missing k k2 k3 none context cache pgfence pgx repo time fmt") {
+	for _, w := range strings.Fields("q ctx db row rows rowsAffected commandTag keys key err missing k k2 k3 none context cache pgfence pgx repo time fmt") {
 		r.reserved[w] = true
 	}
 	for _, imp := range r.p.src.pkg.Imports() {
@@ -206,10 +239,22 @@ func (r *renderer) names() {
 	r.reserved[r.p.src.pkg.Name()] = true
 	taken := map[string]string{"Queries": "", "New": ""}
 	for _, q := range r.p.src.queries {
-		if r.ifaces[q.file] == "" {
-			r.ifaces[q.file] = r.camel(singular(q.file)) + "Repository"
-			taken[r.ifaces[q.file]] = ""
+		if r.ifaces[q.file] != "" {
+			continue
 		}
+		// user.sql and users.sql may stand side by side.
+		name := r.camel(singular(q.file)) + "Repository"
+		if _, ok := taken[name]; ok {
+			name = r.camel(q.file) + "Repository"
+		}
+		for base, i := name, 2; ; i++ {
+			if _, ok := taken[name]; !ok {
+				break
+			}
+			name = fmt.Sprintf("%s%d", base, i)
+		}
+		r.ifaces[q.file] = name
+		taken[name] = ""
 	}
 	for _, g := range r.p.groups {
 		name := r.camel(g.name)
@@ -328,7 +373,7 @@ func (f *goFile) queryFile(name string) {
 
 // param returns the name under which a parameter of the method goes.
 func (r *renderer) param(name string) string {
-	if r.reserved[name] || name == "" || name == "_" {
+	if r.reserved[name] || name == "" || name == "_" || types.Universe.Lookup(name) != nil {
 		return name + "Arg"
 	}
 	return name
@@ -521,7 +566,11 @@ func (f *goFile) code(q *query, t *keyTuple, row string) keyCode {
 		switch v.kind {
 		case ofConst:
 			expr, _ := constExpr(v.text, to)
-			parts = append(parts, part{expr, to, asIs})
+			how := asIs
+			if _, basic := to.Underlying().(*types.Basic); !basic {
+				how = byKeyOf
+			}
+			parts = append(parts, part{expr, to, how})
 		case ofArg:
 			expr := row + q.args[v.n].expr
 			if q.cmd != ":copyfrom" {
@@ -568,7 +617,14 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 		f.printf("if %s {\n", strings.Join(k.guards, " && "))
 	}
 	if k.keyOf {
-		f.printf("key, err := %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", k.call(), fail)
+		assign := ":="
+		if len(k.loops) == 0 && len(k.guards) == 0 {
+			if f.hasKey {
+				assign = "="
+			}
+			f.hasKey = true
+		}
+		f.printf("key, err %s %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", assign, k.call(), fail)
 	} else {
 		f.printf("keys = append(keys, %s)\n", k.call())
 	}
@@ -583,6 +639,7 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 // write writes a write that invalidates something.
 func (f *goFile) write(w *write) {
 	q := w.q
+	f.hasKey = false
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
 	for _, t := range w.keys {
@@ -633,6 +690,10 @@ func (f *goFile) write(w *write) {
 	result := f.typ(q.result)
 	f.printf("return %s.Write(ctx, %s, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, db, ctx, pgfence, result, cache)
 	name := map[string]string{":one": "row", ":many": "rows", ":execrows": "n", ":copyfrom": "n", ":execresult": "tag"}[q.cmd]
+	if slices.ContainsFunc(q.params, func(p methodParam) bool { return p.name == name && !f.r.reserved[name] }) {
+		// n and tag are good names for parameters too, and the keys are made of them.
+		name = map[string]string{"n": "rowsAffected", "tag": "commandTag"}[name]
+	}
 	zero := fmt.Sprintf("var none %s\nreturn none, nil, err", result)
 
 	if q.cmd == ":copyfrom" {
@@ -679,6 +740,7 @@ func (f *goFile) write(w *write) {
 		f.printf("keys := make([]%s.Key, 0, %s)\n", cache, times(len(after), "len(rows)"))
 	}
 	f.printf("for _, row := range rows {\n")
+	f.hasKey = false
 	f.appendKeys(after, fail)
 	f.printf("}\nreturn rows, keys, nil\n})\n}\n")
 }
@@ -734,7 +796,7 @@ func (f *goFile) appendKeys(ks []keyCode, fail string) {
 // dbFile writes db.go: groups, Queries, transactions, and the statements that
 // are known when they come round the decorator.
 func (f *goFile) dbFile() {
-	r, repo := f.r, f.r.p.src.pkg.Name()
+	r, repo := f.r, f.r.repoName()
 	ctx, pgx, pgfence, cache := f.use("context", "context"), f.pgx(), f.pgfence(), f.cache()
 	pgxpool := f.use("github.com/jackc/pgx/v5/pgxpool", "pgxpool")
 	if len(r.p.groups) > 0 {
