@@ -183,7 +183,7 @@ func TestExplainOneQuery(t *testing.T) {
 	for query, want := range map[string]string{
 		"GetSession":    "group session(id) ttl=30m\n",
 		"RenameSession": "session_list(result user_id)",
-		"ListTitles":    "ListTitles (testdata/single/query.sql:34) is not cached and changes no cached read.\n",
+		"ListTitles":    "ListTitles (testdata/single/query.sql:34:10) is not cached and changes no cached read.\n",
 	} {
 		text, err := res.Explain(query)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,13 +104,19 @@ func runSqlc() error {
 	return nil
 }
 
+// runCase runs a case once for all tests: loading packages is most of their time.
 func runCase(name string) (*Result, error) {
-	dir := filepath.Join("testdata", name)
-	return Run(Options{
-		Repo: filepath.Join(dir, "repo"), Schema: filepath.Join(dir, "schema.sql"), Queries: filepath.Join(dir, "query.sql"),
-		Out: filepath.Join(dir, "want"),
-	})
+	run, _ := ran.LoadOrStore(name, sync.OnceValues(func() (*Result, error) {
+		dir := filepath.Join("testdata", name)
+		return Run(Options{
+			Repo: filepath.Join(dir, "repo"), Schema: filepath.Join(dir, "schema.sql"), Queries: filepath.Join(dir, "query.sql"),
+			Out: filepath.Join(dir, "want"),
+		})
+	}))
+	return run.(func() (*Result, error))()
 }
+
+var ran sync.Map // case → func() (*Result, error)
 
 func TestGolden(t *testing.T) {
 	t.Parallel()

@@ -266,13 +266,13 @@ func loadSchema(path string) (*schema, Findings, error) {
 		tree, err := parseSQL(src)
 		if err != nil {
 			findings = append(findings, &Finding{
-				Pos: Position{File: file}, Msg: "the schema can't be parsed", Why: err.Error(),
+				Pos: errorPlace(file, src, err), Msg: "the schema can't be parsed", Why: err.Error(),
 				Mend: []string{"correct the DDL; Postgres itself would refuse it"},
 			})
 			continue
 		}
 		for _, raw := range tree.GetStmts() {
-			pos := Position{File: file, Line: lineAt(src, statementStart(src, int(raw.GetStmtLocation())))}
+			pos := placeIn(file, src, statementStart(src, int(raw.GetStmtLocation())), 1)
 			if f := s.apply(raw.GetStmt(), pos, src); f != nil {
 				findings = append(findings, f)
 			}
@@ -304,13 +304,6 @@ func statementStart(src string, at int) int {
 		}
 	}
 	return at
-}
-
-func lineAt(src string, at int) int {
-	if at > len(src) {
-		at = len(src)
-	}
-	return 1 + strings.Count(src[:at], "\n")
 }
 
 func (s *schema) lookup(r *pg.RangeVar) *table {

@@ -57,12 +57,13 @@ type change struct {
 	named  map[string]bool    // columns that SET names, even those that stay, for triggers
 	byDB   map[string]bool    // columns of an inserted row that a default fills
 	via    string             // the foreign keys that lead here
+	path   []string           // the tables on the way here, with this one
 	parent *table             // whose change leads here
 	notes  []note             // why a value isn't known
 	insert bool               // the row is new
 	upsert bool               // the row is one that ON CONFLICT found
 	inner  bool               // the statement stands in a WITH clause
-	pos    Position
+	loc    int                // where the statement names the table
 }
 
 // note says why a value isn't known: of one column, or of all.
@@ -84,7 +85,7 @@ func (p *project) deriveWrites() {
 			}
 		}
 		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}}
-		d.derive()
+		p.during(q, d.derive)
 		if len(w.keys) > 0 || len(w.tables) > 0 {
 			p.writes = append(p.writes, w)
 		}
@@ -101,6 +102,7 @@ type deriver struct {
 	tuples     map[string]bool
 	single     bool // the statement affects at most one row
 	statements int  // writes seen
+	here       int  // where in the text the derivation stands; 0: the statement as a whole
 }
 
 func (d *deriver) derive() {
@@ -109,9 +111,11 @@ func (d *deriver) derive() {
 	changes := d.statement(q.tree, true)
 	d.nested(q.tree)
 	for _, fn := range p.schema.volatileFunctions(q.tree) {
+		d.here = callOf(q.tree, fn.name)
 		d.all(fmt.Sprintf("calls function %s (%s), which is volatile and may change any table", fn.name, fn.pos),
 			"declare the function STABLE or IMMUTABLE, if it changes nothing")
 	}
+	d.here = 0
 	for _, c := range changes {
 		if !slices.Contains(d.w.tables, c.table.String()) {
 			d.w.tables = append(d.w.tables, c.table.String())
@@ -132,7 +136,9 @@ func (d *deriver) derive() {
 	}
 	for _, g := range d.order {
 		if !d.covered(g) {
-			p.findings = append(p.findings, d.failed[g])
+			f := d.failed[g]
+			f.Query, f.Group = q.name, g
+			p.findings = append(p.findings, f)
 		}
 	}
 }
@@ -176,7 +182,7 @@ func (d *deriver) all(what string, mend ...string) {
 		return
 	}
 	f := &Finding{
-		Pos: d.w.q.pos, Msg: fmt.Sprintf("%s %s", d.w.q.name, what),
+		Pos: d.w.q.at(d.here), Msg: fmt.Sprintf("%s %s", d.w.q.name, what),
 		Why: "pgaside doesn't read what it does, so each group needs a word: " + strings.Join(open, ", "),
 	}
 	f.Mend = append([]string{
@@ -252,7 +258,7 @@ func (d *deriver) target(r *pg.RangeVar) *table {
 	t, why := d.p.schema.find(r.GetSchemaname(), r.GetRelname())
 	if t == nil {
 		if len(d.p.groups) > 0 {
-			d.p.fail(d.w.q.pos, fmt.Sprintf("%s changes a table that pgaside can't find", d.w.q.name), why,
+			d.p.fail(d.w.q.at(int(r.GetLocation())), fmt.Sprintf("%s changes a table that pgaside can't find", d.w.q.name), why,
 				"give --schema every migration, and qualify the name with its schema")
 		}
 		return nil
@@ -293,7 +299,8 @@ func (d *deriver) unsupported(what string, r *pg.RangeVar, mend string) {
 				continue
 			}
 			d.fail(m.read.g, &Finding{
-				Pos: d.w.q.pos, Msg: fmt.Sprintf("%s is a %s that may reach %s, which %s reads (%s): its entries in group %s would go stale",
+				Pos: d.w.q.at(int(r.GetLocation())), Read: m.read.q.name, ReadAt: m.read.q.pos,
+				Msg: fmt.Sprintf("%s is a %s that may reach %s, which %s reads (%s): its entries in group %s would go stale",
 					d.w.q.name, what, t, m.read.q.name, m.read.q.pos, m.read.g),
 				Why: what + " is not derived in this release", Mend: []string{
 					mend,
@@ -421,7 +428,7 @@ func (d *deriver) update(u *pg.UpdateStmt, t *table, outermost bool) *change {
 	if outermost {
 		d.single = a.singleRow(target)
 	}
-	c := &change{table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, pos: d.w.q.pos}
+	c := &change{table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, loc: target.loc}
 	ret := d.result(c, d.returned(a, target, u.GetReturningList(), outermost))
 
 	sets := d.assignments(a, t, target.alias, u.GetTargetList(), nil)
@@ -555,7 +562,7 @@ func (d *deriver) delete(s *pg.DeleteStmt, t *table, outermost bool) *change {
 	if outermost {
 		d.single = a.singleRow(target)
 	}
-	c := &change{table: t, kind: "deletes", old: map[string][]value{}, pos: d.w.q.pos}
+	c := &change{table: t, kind: "deletes", old: map[string][]value{}, loc: target.loc}
 	ret := d.result(c, d.returned(a, target, s.GetReturningList(), outermost))
 	for _, col := range t.cols {
 		c.old[col.name] = append(a.known(target, col.name), ret[col.name]...)
@@ -574,7 +581,7 @@ func (d *deriver) insert(s *pg.InsertStmt, outermost bool) []*change {
 	a.top = sc
 
 	c := &change{
-		table: t, kind: "inserts", insert: true, new: map[string][]value{}, byDB: map[string]bool{}, pos: d.w.q.pos,
+		table: t, kind: "inserts", insert: true, new: map[string][]value{}, byDB: map[string]bool{}, loc: target.loc,
 	}
 	var cols []*column
 	for _, n := range s.GetCols() {
@@ -670,7 +677,7 @@ func (d *deriver) insert(s *pg.InsertStmt, outermost bool) []*change {
 	}
 
 	up := &change{
-		table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, pos: d.w.q.pos,
+		table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, loc: target.loc,
 		notes: slices.Clone(c.notes), upsert: true,
 	}
 	sets := d.assignments(a, t, target.alias, conflict.GetTargetList(), values)
@@ -781,6 +788,8 @@ func (d *deriver) change(c *change) {
 		return
 	}
 	d.seen[id] = true
+	d.here = c.loc
+	defer func() { d.here = 0 }()
 	for _, t := range kin(c.table) {
 		for _, tr := range t.triggers {
 			if tr.fires(c) {
@@ -858,6 +867,14 @@ func (tr *trigger) fires(c *change) bool {
 	return len(tr.cols) == 0 || slices.ContainsFunc(tr.cols, func(col string) bool { return c.sets[col] || c.named[col] })
 }
 
+// way lists the tables from the one that the statement names to that of the change.
+func (c *change) way() []string {
+	if len(c.path) == 0 {
+		return []string{c.table.String()}
+	}
+	return slices.Clone(c.path)
+}
+
 // relatives refuses a change of a table that shares rows with others by
 // inheritance or partitioning.
 func (d *deriver) relatives(c *change) {
@@ -871,7 +888,8 @@ func (d *deriver) relatives(c *change) {
 				continue
 			}
 			d.fail(r.g, &Finding{
-				Pos: c.pos, Msg: fmt.Sprintf("%s %s rows of %s%s, which has partitions or heirs, and %s reads %s (%s)", d.w.q.name, c.kind, c.table,
+				Pos: d.w.q.at(c.loc), Read: r.q.name, ReadAt: r.q.pos, Path: c.way(),
+				Msg: fmt.Sprintf("%s %s rows of %s%s, which has partitions or heirs, and %s reads %s (%s)", d.w.q.name, c.kind, c.table,
 					c.via, r.q.name, m.table, r.q.pos),
 				Why: "rows of partitions and heirs are not derived in this release",
 				Mend: []string{
@@ -1043,7 +1061,7 @@ func (d *deriver) unknown(c *change, m *mapping, missing []string, when, otherTy
 			why += "; " + n.text
 		}
 	}
-	f := &Finding{Pos: q.pos, Msg: msg, Why: why}
+	f := &Finding{Pos: q.at(c.loc), Msg: msg, Why: why, Read: r.q.name, ReadAt: r.q.pos, Path: c.way()}
 	if otherType != "" {
 		f.Why += "; " + otherType
 		f.Mend = append(f.Mend, "cast the parameter to the type of its column, so that sqlc gives both one type")
@@ -1104,7 +1122,7 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	what := map[string]string{"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}[action]
 	child := &change{
 		table: fk.child, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{},
-		parent: c.table, via: fmt.Sprintf("%s by %s %s of %s (%s)", c.via, word, what, fk.name, fk.pos), pos: c.pos,
+		parent: c.table, path: append(c.way(), fk.child.String()), via: fmt.Sprintf("%s by %s %s of %s (%s)", c.via, word, what, fk.name, fk.pos), loc: c.loc,
 	}
 	if action == "c" && c.kind == "deletes" {
 		child.kind, child.sets, child.new = "deletes", nil, nil
