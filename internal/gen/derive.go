@@ -19,13 +19,7 @@ type project struct {
 	reads    []*cachedRead
 	writes   []*write
 	findings Findings
-	weak     []weakPoint
-}
-
-// weakPoint is something that the map takes on a human's word.
-type weakPoint struct {
-	Pos  Position
-	Text string
+	weak     []WeakPoint
 }
 
 // group is a family of keys, as its @cache lines declare it.
@@ -124,7 +118,7 @@ func (p *project) deriveReads() {
 			}
 		}
 		if g.opts.mode == "aftercommit" {
-			p.weak = append(p.weak, weakPoint{Pos: g.optPos["mode"], Text: fmt.Sprintf("group %s is aftercommit: readers may see the old value for a moment after a commit", g)})
+			p.weak = append(p.weak, WeakPoint{At: g.optPos["mode"], On: "mode=aftercommit", Text: fmt.Sprintf("group %s is aftercommit: readers may see the old value for a moment after a commit", g)})
 		}
 	}
 }
@@ -313,7 +307,7 @@ func (p *project) mapRead(r *cachedRead) {
 			continue
 		}
 		stale[t] = s.pos
-		p.weak = append(p.weak, weakPoint{Pos: s.pos, Text: fmt.Sprintf("%s may show old rows of %s until its TTL (@stale-ok)", q.name, t)})
+		p.weak = append(p.weak, WeakPoint{At: s.pos, On: "@stale-ok", Text: fmt.Sprintf("%s may show old rows of %s until its TTL (@stale-ok)", q.name, t)})
 	}
 	r.stale = stale
 

@@ -9,9 +9,9 @@ import (
 
 // Position is a place in a source file.
 type Position struct {
-	File string // as reached from the working directory
-	Line int    // 1 is the first; 0 when the whole file is meant
-	Col  int    // in bytes, 1 is the first; 0 when the whole line is meant
+	File string `json:"file"`             // as reached from the working directory
+	Line int    `json:"line,omitempty"`   // 1 is the first; 0 when the whole file is meant
+	Col  int    `json:"column,omitempty"` // in bytes, 1 is the first; 0 when the whole line is meant
 }
 
 // String returns "file:line:column".

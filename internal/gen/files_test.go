@@ -185,7 +185,7 @@ func TestExplainOneQuery(t *testing.T) {
 		"RenameSession": "session_list(result user_id)",
 		"ListTitles":    "ListTitles (testdata/single/query.sql:34:10) is not cached and changes no cached read.\n",
 	} {
-		text, err := res.Explain(query)
+		text, err := res.Explain(query, "text")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestExplainOneQuery(t *testing.T) {
 			t.Errorf("Explain(%q) speaks of another read:\n%s", query, text)
 		}
 	}
-	if _, err := res.Explain("Nothing"); err == nil {
+	if _, err := res.Explain("Nothing", "text"); err == nil {
 		t.Error("Explain of an unknown query succeeds")
 	}
 }

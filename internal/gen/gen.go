@@ -11,7 +11,8 @@
 // The steps, one file each: schema.go reads the DDL, source.go the package of
 // sqlc and the query files, annotation.go the annotations; scope.go finds the
 // equalities of a statement, derive.go maps the cached reads, write.go finds the
-// keys of the writes; render.go writes Go, explain.go the map as text.
+// keys of the writes; render.go writes Go; map.go makes the map, explain.go
+// and dot.go write it. place.go finds in the .sql file what was parsed elsewhere.
 package gen
 
 import (
@@ -106,8 +107,8 @@ func Run(opts Options) (*Result, error) {
 
 // Difference is one file of the output directory that is not as generated.
 type Difference struct {
-	File string // with the output directory
-	What string // "missing", "changed", "stale"
+	File string `json:"file"` // with the output directory
+	What string `json:"what"` // "missing", "changed", "stale"
 }
 
 // Compare lists how the output directory differs from the result: files that are

@@ -22,7 +22,7 @@ type schema struct {
 	functions  map[string][]*function // by name without schema: the overloads
 	operators  map[string]*operator   // operators of the schema's own
 	taken      map[string]bool        // names of constraints and indexes
-	opaque     []weakPoint            // DDL that can't be read
+	opaque     []WeakPoint            // DDL that can't be read
 }
 
 // table is a table or a view.
@@ -439,9 +439,9 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 				Mend: []string{"write the DDL as plain statements"},
 			}
 		}
-		s.opaque = append(s.opaque, weakPoint{Pos: pos, Text: "a DO block that pgaside can't read"})
+		s.opaque = append(s.opaque, WeakPoint{At: pos, On: "schema", Text: "a DO block that pgaside can't read"})
 	case stmt.GetSelectStmt() != nil:
-		s.opaque = append(s.opaque, weakPoint{Pos: pos, Text: "a SELECT in the schema: what its functions do isn't seen"})
+		s.opaque = append(s.opaque, WeakPoint{At: pos, On: "schema", Text: "a SELECT in the schema: what its functions do isn't seen"})
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ type write struct {
 	explicit []invalidateNote
 	none     []invalidateNote
 	tables   []string // what it changes, for explain
-	cascades []string
+	cascades []Cascade
 }
 
 // keyTuple is one key of a group, part by part.
@@ -1127,7 +1127,7 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	if action == "c" && c.kind == "deletes" {
 		child.kind, child.sets, child.new = "deletes", nil, nil
 	}
-	d.note(fmt.Sprintf("%s → %s (%s %s)", c.table, fk.child, word, what))
+	d.note(Cascade{c.table.String(), fk.child.String(), word + " " + what})
 	setCols := fk.cols
 	if action != "c" && len(fk.setCols) > 0 {
 		setCols = fk.setCols
@@ -1175,9 +1175,9 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	return nil
 }
 
-func (d *deriver) note(s string) {
-	if !slices.Contains(d.w.cascades, s) {
-		d.w.cascades = append(d.w.cascades, s)
+func (d *deriver) note(c Cascade) {
+	if !slices.Contains(d.w.cascades, c) {
+		d.w.cascades = append(d.w.cascades, c)
 	}
 }
 
@@ -1209,7 +1209,7 @@ func (d *deriver) explicit() {
 			continue
 		}
 		if n.none {
-			d.p.weak = append(d.p.weak, weakPoint{Pos: n.pos, Text: fmt.Sprintf("%s leaves group %s alone: %q", q.name, g, n.why)})
+			d.p.weak = append(d.p.weak, WeakPoint{At: n.pos, On: "@invalidates none", Text: fmt.Sprintf("%s leaves group %s alone: %q", q.name, g, n.why)})
 			continue
 		}
 		if len(n.exprs) != len(g.keyTypes) {
