@@ -17,6 +17,7 @@ package gen
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +25,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // Options says where a project's parts are.
@@ -75,16 +77,18 @@ type Result struct {
 func Run(opts Options) (*Result, error) {
 	opts = opts.withDefaults()
 	p := &project{opts: opts}
-	var err error
-	var found Findings
-	if p.schema, found, err = loadSchema(opts.Schema); err != nil {
+	// loadSource waits for the go command most of its time. Without cgo, the
+	// parser is compiled meanwhile.
+	var ddl Findings
+	var schemaErr error
+	var schemaRead sync.WaitGroup
+	schemaRead.Go(func() { p.schema, ddl, schemaErr = loadSchema(opts.Schema) })
+	src, found, err := loadSource(opts.Repo, opts.Queries)
+	schemaRead.Wait()
+	if err = cmp.Or(schemaErr, err); err != nil {
 		return nil, err
 	}
-	p.findings = append(p.findings, found...)
-	if p.src, found, err = loadSource(opts.Repo, opts.Queries); err != nil {
-		return nil, err
-	}
-	p.findings = append(p.findings, found...)
+	p.src, p.findings = src, append(ddl, found...)
 	if p.src == nil {
 		return nil, p.findings.sorted()
 	}

@@ -23,6 +23,7 @@ type schema struct {
 	operators  map[string]*operator   // operators of the schema's own
 	taken      map[string]bool        // names of constraints and indexes
 	opaque     []WeakPoint            // DDL that can't be read
+	index      *schemaIndex           // of tables; nil after a change
 }
 
 // table is a table or a view.
@@ -152,12 +153,7 @@ func (s *schema) find(schemaName, name string) (t *table, why string) {
 		}
 		return nil, fmt.Sprintf("the schema has no table or view %s.%s", schemaName, name)
 	}
-	var found []*table
-	for _, t := range s.sortedTables() {
-		if t.name == name {
-			found = append(found, t)
-		}
-	}
+	found := s.indexed().byName[name]
 	switch {
 	case len(found) == 0:
 		return nil, fmt.Sprintf("the schema has no table or view %s", name)
@@ -185,17 +181,7 @@ func (s *schema) sortedTables() []*table {
 }
 
 // children returns the foreign keys that refer to t, by child and name.
-func (s *schema) children(t *table) []*foreignKey {
-	var out []*foreignKey
-	for _, c := range s.sortedTables() {
-		for _, fk := range c.fks {
-			if fk.refTable == t {
-				out = append(out, fk)
-			}
-		}
-	}
-	return out
-}
+func (s *schema) children(t *table) []*foreignKey { return s.indexed().children[t] }
 
 // sqlFiles lists path itself, or the .sql files of the directory in the order
 // in which migrations run; down migrations are left out.
@@ -273,11 +259,13 @@ func loadSchema(path string) (*schema, Findings, error) {
 		}
 		for _, raw := range tree.GetStmts() {
 			pos := placeIn(file, src, statementStart(src, int(raw.GetStmtLocation())), 1)
+			s.index = nil
 			if f := s.apply(raw.GetStmt(), pos, src); f != nil {
 				findings = append(findings, f)
 			}
 		}
 	}
+	s.index = nil
 	return s, findings, nil
 }
 
