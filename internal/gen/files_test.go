@@ -164,12 +164,18 @@ func TestUnreadableProject(t *testing.T) {
 	if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "the schema can't be parsed") {
 		t.Errorf("Run with a broken schema = %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(opts.Repo, "models.go"), []byte("package repo\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Run(opts)
-	if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "the package that sqlc wrote doesn't compile") {
-		t.Errorf("Run with a broken package = %v", err)
+	for text, want := range map[string]string{
+		"package repo\n":           "undefined: ",
+		"package repo\n\nfunc {\n": "expected",
+		"package repo\n\nimport _ \"example.com/nowhere\"\n": "example.com/nowhere",
+	} {
+		if err := os.WriteFile(filepath.Join(opts.Repo, "models.go"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Run(opts)
+		if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "the package that sqlc wrote doesn't compile") || !strings.Contains(fs.Error(), want) {
+			t.Errorf("Run with a broken package = %v, want %s", err, want)
+		}
 	}
 }
 

@@ -8,7 +8,7 @@
 // them is missing, there is a finding instead of code: the place, the read that
 // would go stale, the reason, and what to write.
 //
-// The steps, one file each: schema.go reads the DDL, source.go the package of
+// The steps, one file each: schema.go reads the DDL, load.go and source.go the package of
 // sqlc and the query files, annotation.go the annotations; scope.go finds the
 // equalities of a statement, derive.go maps the cached reads, write.go finds the
 // keys of the writes; render.go writes Go; map.go makes the map, explain.go

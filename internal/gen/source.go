@@ -80,27 +80,12 @@ func (q *query) elem() types.Type {
 
 var header = regexp.MustCompile(`^-- name: (\w+) (:\w+)`)
 
-// loadSource type-checks the package that sqlc wrote, and nothing else: its
-// imports come from compiled export data.
+// loadSource reads the package that sqlc wrote, and finds its queries in their files.
 func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
-	abs, err := filepath.Abs(repoDir)
+	p, err := loadPackage(repoDir)
 	if err != nil {
 		return nil, nil, err
 	}
-	fset := token.NewFileSet()
-	pkgs, err := packages.Load(&packages.Config{
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedTypes |
-			packages.NeedSyntax | packages.NeedTypesInfo,
-		Dir:  abs,
-		Fset: fset,
-	}, ".")
-	if err != nil {
-		return nil, nil, fmt.Errorf("load %s: %w", repoDir, err)
-	}
-	if len(pkgs) != 1 {
-		return nil, nil, fmt.Errorf("load %s: found %d packages, want one", repoDir, len(pkgs))
-	}
-	p := pkgs[0]
 	if len(p.Errors) > 0 {
 		return nil, Findings{{
 			Pos: Position{File: repoDir}, Msg: "the package that sqlc wrote doesn't compile", Why: strings.TrimSpace(p.Errors[len(p.Errors)-1].Msg),
