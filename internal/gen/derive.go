@@ -61,9 +61,8 @@ type mapping struct {
 	required bool       // without a row of the table, the read returns no row
 }
 
-func (p *project) fail(pos Position, msg, why string, mend ...string) Findings {
+func (p *project) fail(pos Position, msg, why string, mend ...string) {
 	p.findings = append(p.findings, &Finding{Pos: pos, Msg: msg, Why: why, Mend: mend})
-	return p.findings[len(p.findings)-1:]
 }
 
 // during runs a step for one query and notes in its findings that they are about it.

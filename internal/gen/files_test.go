@@ -161,12 +161,12 @@ func TestUnreadableProject(t *testing.T) {
 	}
 	_, err := Run(opts)
 	var fs Findings
-	if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "the schema can't be parsed") {
+	if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "schema.sql:1:14: the schema can't be parsed") {
 		t.Errorf("Run with a broken schema = %v", err)
 	}
 	for text, want := range map[string]string{
-		"package repo\n":           "undefined: ",
-		"package repo\n\nfunc {\n": "expected",
+		"package repo\n":                                     "undefined: ",
+		"package repo\n\nfunc {\n":                           "expected",
 		"package repo\n\nimport _ \"example.com/nowhere\"\n": "example.com/nowhere",
 	} {
 		if err := os.WriteFile(filepath.Join(opts.Repo, "models.go"), []byte(text), 0o644); err != nil {

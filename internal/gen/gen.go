@@ -23,6 +23,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -88,7 +89,7 @@ func Run(opts Options) (*Result, error) {
 	if err = cmp.Or(schemaErr, err); err != nil {
 		return nil, err
 	}
-	p.src, p.findings = src, append(ddl, found...)
+	p.src, p.findings = src, slices.Concat(ddl, found)
 	if p.src == nil {
 		return nil, p.findings.sorted()
 	}
