@@ -17,6 +17,7 @@ type change struct {
 	named  map[string]bool    // columns that SET names, even those that stay, for triggers
 	byDB   map[string]bool    // columns of an inserted row that a default fills
 	via    string             // the foreign keys that lead here
+	path   []string           // the tables on the way here, with this one
 	parent *table             // whose change leads here
 	notes  []note             // why a value isn't known
 	insert bool               // the row is new
@@ -24,7 +25,7 @@ type change struct {
 	inner  bool               // the statement stands in a WITH clause
 	never  bool               // no row can meet its condition
 	called bool               // a trigger or a function runs the statement
-	pos    Position
+	loc    int                // where the statement names the table
 
 	rewritten map[string]bool // columns that a trigger assigns, or that follow from these
 	rows      *rowSet         // the rows, for lookups; nil where they can't be selected
@@ -40,6 +41,8 @@ func (d *deriver) change(c *change) {
 		return
 	}
 	d.seen[id] = true
+	d.here = c.loc
+	defer func() { d.here = 0 }()
 	d.triggers(c)
 	for _, m := range d.p.mapsOf(c.table) {
 		if d.ruledOut(m.read.g.name) || !c.touches(m) {
@@ -118,6 +121,14 @@ func (tr *trigger) fires(c *change) bool {
 		return false
 	}
 	return len(tr.cols) == 0 || slices.ContainsFunc(tr.cols, func(col string) bool { return c.sets[col] || c.named[col] })
+}
+
+// way lists the tables from the one that the statement names to that of the change.
+func (c *change) way() []string {
+	if len(c.path) == 0 {
+		return []string{c.table.String()}
+	}
+	return slices.Clone(c.path)
 }
 
 // touches reports whether the change can alter what the read says: any new or
@@ -322,7 +333,7 @@ func (d *deriver) unknown(c *change, m *mapping, missing []string, when, otherTy
 			why += "; " + n.text
 		}
 	}
-	f := &Finding{Pos: q.pos, Msg: msg, Why: why}
+	f := &Finding{Pos: q.at(c.loc), Msg: msg, Why: why, Read: r.q.name, ReadAt: r.q.pos, Path: c.way()}
 	if otherType != "" {
 		f.Why += "; " + otherType
 		f.Mend = append(f.Mend, "cast the parameter to the type of its column, so that sqlc gives both one type")
@@ -385,12 +396,13 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	what := map[string]string{"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}[action]
 	child := &change{
 		table: fk.child, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{},
-		parent: c.table, via: fmt.Sprintf("%s by %s %s of %s (%s)", c.via, word, what, fk.name, fk.pos), pos: c.pos,
+		parent: c.table, via: fmt.Sprintf("%s by %s %s of %s (%s)", c.via, word, what, fk.name, fk.pos), loc: c.loc,
+		path: append(c.way(), fk.child.String()),
 	}
 	if action == "c" && c.kind == "deletes" {
 		child.kind, child.sets, child.new = "deletes", nil, nil
 	}
-	d.note(fmt.Sprintf("%s → %s (%s %s)", c.table, fk.child, word, what))
+	d.note(Cascade{c.table.String(), fk.child.String(), word + " " + what})
 	tree := child.kind == "deletes" && fk.child == fk.refTable
 	if tree && c.rows != nil && c.rows.tree == fk {
 		return nil // those rows are among these
@@ -453,9 +465,9 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	return nil
 }
 
-func (d *deriver) note(s string) {
-	if !slices.Contains(d.w.cascades, s) {
-		d.w.cascades = append(d.w.cascades, s)
+func (d *deriver) note(c Cascade) {
+	if !slices.Contains(d.w.cascades, c) {
+		d.w.cascades = append(d.w.cascades, c)
 	}
 }
 

@@ -19,13 +19,7 @@ type project struct {
 	reads    []*cachedRead
 	writes   []*write
 	findings Findings
-	weak     []weakPoint
-}
-
-// weakPoint is something that the map takes on a human's word.
-type weakPoint struct {
-	Pos  Position
-	Text string
+	weak     []WeakPoint
 }
 
 // group is a family of keys, as its @cache lines declare it.
@@ -73,20 +67,34 @@ func (p *project) fail(pos Position, msg, why string, mend ...string) {
 	p.findings = append(p.findings, &Finding{Pos: pos, Msg: msg, Why: why, Mend: mend})
 }
 
+// during runs a step for one query and notes in its findings that they are about it.
+func (p *project) during(q *query, step func()) {
+	before := len(p.findings)
+	step()
+	group := ""
+	if q.notes.cache != nil {
+		group = q.notes.cache.group
+	}
+	p.findings[before:].about(q.name, group)
+}
+
 // parseQueries parses each query's text.
 func (p *project) parseQueries() {
 	for _, q := range p.src.queries {
-		text := q.sql
-		tree, err := parseSQL(text)
-		if err != nil {
-			p.fail(q.pos, fmt.Sprintf("%s can't be parsed", q.name), err.Error(), "correct the query and run sqlc generate")
-			continue
-		}
-		if len(tree.GetStmts()) == 1 {
-			q.tree = tree.GetStmts()[0].GetStmt()
-		} else {
-			p.fail(q.pos, fmt.Sprintf("%s has %d statements", q.name, len(tree.GetStmts())), "", "write one statement a query")
-		}
+		p.during(q, func() { p.parseQuery(q) })
+	}
+}
+
+func (p *project) parseQuery(q *query) {
+	tree, err := parseSQL(q.sql)
+	if err != nil {
+		p.fail(q.at(errorOffset(q.sql, err)), fmt.Sprintf("%s can't be parsed", q.name), err.Error(), "correct the query and run sqlc generate")
+		return
+	}
+	if len(tree.GetStmts()) == 1 {
+		q.tree = tree.GetStmts()[0].GetStmt()
+	} else {
+		p.fail(q.pos, fmt.Sprintf("%s has %d statements", q.name, len(tree.GetStmts())), "", "write one statement a query")
 	}
 }
 
@@ -94,37 +102,7 @@ func (p *project) parseQueries() {
 func (p *project) deriveReads() {
 	byName := map[string]*group{}
 	for _, q := range p.src.queries {
-		if len(q.notes.via) > 0 && q.notes.cache == nil {
-			p.fail(q.notes.via[0].pos, fmt.Sprintf("@via stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
-		}
-		if q.notes.volatileOK != nil && q.notes.cache == nil {
-			p.fail(q.notes.volatileOK.pos, fmt.Sprintf("@volatile-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
-		}
-		for _, s := range q.notes.staleOK {
-			if q.notes.cache == nil {
-				p.fail(s.pos, fmt.Sprintf("@stale-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
-				break
-			}
-		}
-		if q.notes.cache == nil || q.tree == nil {
-			continue
-		}
-		r := &cachedRead{q: q, note: q.notes.cache, stale: map[*table]Position{}, split: -1}
-		if !p.readShape(r) {
-			continue
-		}
-		g := byName[r.note.group]
-		if g == nil {
-			g = &group{name: r.note.group, first: r, names: r.note.params, optPos: map[string]Position{}}
-			byName[g.name] = g
-			p.groups = append(p.groups, g)
-		}
-		if p.joinGroup(r, g) {
-			g.reads = append(g.reads, r)
-			r.g = g
-			p.reads = append(p.reads, r)
-			p.mapRead(r)
-		}
+		p.during(q, func() { p.deriveRead(q, byName) })
 	}
 	sort.Slice(p.groups, func(i, j int) bool { return p.groups[i].name < p.groups[j].name })
 	for _, g := range p.groups {
@@ -144,8 +122,40 @@ func (p *project) deriveReads() {
 			}
 		}
 		if g.opts.mode == "aftercommit" {
-			p.weak = append(p.weak, weakPoint{Pos: g.optPos["mode"], Text: fmt.Sprintf("group %s is aftercommit: readers may see the old value for a moment after a commit", g)})
+			p.weak = append(p.weak, WeakPoint{At: g.optPos["mode"], On: "mode=aftercommit", Text: fmt.Sprintf("group %s is aftercommit: readers may see the old value for a moment after a commit", g)})
 		}
+	}
+}
+
+// deriveRead maps one query, if it has @cache.
+func (p *project) deriveRead(q *query, byName map[string]*group) {
+	if q.notes.cache == nil {
+		if len(q.notes.via) > 0 {
+			p.fail(q.notes.via[0].pos, fmt.Sprintf("@via stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
+		if q.notes.volatileOK != nil {
+			p.fail(q.notes.volatileOK.pos, fmt.Sprintf("@volatile-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
+		if len(q.notes.staleOK) > 0 {
+			p.fail(q.notes.staleOK[0].pos, fmt.Sprintf("@stale-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
+		return
+	}
+	r := &cachedRead{q: q, note: q.notes.cache, stale: map[*table]Position{}, split: -1}
+	if q.tree == nil || !p.readShape(r) {
+		return
+	}
+	g := byName[r.note.group]
+	if g == nil {
+		g = &group{name: r.note.group, first: r, names: r.note.params, optPos: map[string]Position{}}
+		byName[g.name] = g
+		p.groups = append(p.groups, g)
+	}
+	if p.joinGroup(r, g) {
+		g.reads = append(g.reads, r)
+		r.g = g
+		p.reads = append(p.reads, r)
+		p.mapRead(r)
 	}
 }
 
@@ -306,7 +316,7 @@ func (p *project) mapRead(r *cachedRead) {
 			continue
 		}
 		stale[t] = s.pos
-		p.weak = append(p.weak, weakPoint{Pos: s.pos, Text: fmt.Sprintf("%s may show old rows of %s until its TTL (@stale-ok)", q.name, t)})
+		p.weak = append(p.weak, WeakPoint{At: s.pos, On: "@stale-ok", Text: fmt.Sprintf("%s may show old rows of %s until its TTL (@stale-ok)", q.name, t)})
 	}
 	r.stale = stale
 	vias := p.viaQueries(r)
@@ -320,10 +330,13 @@ func (p *project) mapRead(r *cachedRead) {
 		}
 		if ref.byItself && q.notes.volatileOK != nil {
 			allowed = true
-			p.weak = append(p.weak, weakPoint{Pos: q.notes.volatileOK.pos, Text: fmt.Sprintf("%s may show an old answer until its TTL (@volatile-ok %q): %s", q.name, q.notes.volatileOK.why, ref.why)})
+			p.weak = append(p.weak, WeakPoint{
+				At: q.notes.volatileOK.pos, On: "@volatile-ok",
+				Text: fmt.Sprintf("%s may show an old answer until its TTL (@volatile-ok %q): %s", q.name, q.notes.volatileOK.why, ref.why),
+			})
 			continue
 		}
-		p.fail(q.pos, fmt.Sprintf("%s can't be cached", q.name), ref.why, ref.mend...)
+		p.fail(q.at(ref.loc), fmt.Sprintf("%s can't be cached", q.name), ref.why, ref.mend...)
 	}
 	if q.notes.volatileOK != nil && !allowed {
 		p.fail(q.notes.volatileOK.pos, fmt.Sprintf("@volatile-ok on %s is not needed", q.name), "its answer depends on its arguments and tables alone", "remove it")
@@ -453,7 +466,7 @@ func (p *project) unmapped(r *cachedRead, o *occurrence, missing []string) {
 			why += "; " + ig.why
 		}
 	}
-	p.fail(r.q.pos, fmt.Sprintf("%s can't be cached by %s: a change of %s could not be traced to a key", r.q.name, r.g.short(r), o.table), why,
+	p.fail(r.q.at(o.loc), fmt.Sprintf("%s can't be cached by %s: a change of %s could not be traced to a key", r.q.name, r.g.short(r), o.table), why,
 		fmt.Sprintf("tie it in WHERE or in an inner JOIN: %s.… = %s", o.alias, missing[0]),
 		fmt.Sprintf("-- @via %s: SELECT %s FROM … WHERE … = %s.…", o.table, strings.Join(r.note.params, ", "), o.table.name),
 		fmt.Sprintf("-- @stale-ok %s  (changes of %s may stay unseen until the TTL)", o.table, o.table),
@@ -467,8 +480,9 @@ func (g *group) short(r *cachedRead) string {
 // checkBatch refuses a batch whose result can't be split by key.
 func (p *project) checkBatch(r *cachedRead) bool {
 	q, sel := r.q, r.q.tree.GetSelectStmt()
+	loc := 0
 	refuse := func(why string, mend ...string) bool {
-		p.fail(q.pos, fmt.Sprintf("%s can't be cached key by key", q.name), why, append(mend, "remove @cache")...)
+		p.fail(q.at(loc), fmt.Sprintf("%s can't be cached key by key", q.name), why, append(mend, "remove @cache")...)
 		return false
 	}
 	if q.cmd != ":many" {
@@ -481,16 +495,18 @@ func (p *project) checkBatch(r *cachedRead) bool {
 	for _, c := range []struct {
 		has  bool
 		what string
+		at   []*pg.Node
 	}{
-		{sel.GetOp() != pg.SetOperation_SETOP_NONE && sel.GetOp() != pg.SetOperation_SET_OPERATION_UNDEFINED, "UNION, INTERSECT or EXCEPT"},
-		{len(sel.GetSortClause()) > 0, "ORDER BY"},
-		{sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil, "LIMIT or OFFSET"},
-		{len(sel.GetDistinctClause()) > 0, "DISTINCT"},
-		{len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil, "GROUP BY"},
-		{hasAggregate(sel.GetTargetList()), "an aggregate"},
-		{hasWindow(sel), "a window function"},
+		{sel.GetOp() != pg.SetOperation_SETOP_NONE && sel.GetOp() != pg.SetOperation_SET_OPERATION_UNDEFINED, "UNION, INTERSECT or EXCEPT", nil},
+		{len(sel.GetSortClause()) > 0, "ORDER BY", sel.GetSortClause()},
+		{sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil, "LIMIT or OFFSET", []*pg.Node{sel.GetLimitCount(), sel.GetLimitOffset()}},
+		{len(sel.GetDistinctClause()) > 0, "DISTINCT", nil},
+		{len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil, "GROUP BY", append(slices.Clone(sel.GetGroupClause()), sel.GetHavingClause())},
+		{hasAggregate(sel.GetTargetList()), "an aggregate", sel.GetTargetList()},
+		{hasWindow(sel), "a window function", nil},
 	} {
 		if c.has {
+			loc = leftmost(c.at...)
 			return refuse(fmt.Sprintf("its result has %s, which means the whole list of keys and not one key", c.what),
 				fmt.Sprintf("leave out %s, and do it in Go", c.what))
 		}

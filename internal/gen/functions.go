@@ -106,6 +106,9 @@ const uncache = "don't cache it: remove @cache"
 // time, chance and session, and functions whose body pgaside doesn't know.
 func (a *analysis) checkDeterministic(sel protoMessage) {
 	check := func(m protoMessage) bool {
+		if l, ok := m.(located); ok {
+			a.stand(l)
+		}
 		switch m := m.(type) {
 		case *pg.SQLValueFunction:
 			op := strings.ToLower(strings.TrimPrefix(m.GetOp().String(), "SVFOP_"))
@@ -124,6 +127,7 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 			}
 			for _, pair := range [][2]*pg.Node{{m.GetLexpr(), m.GetRexpr()}, {m.GetRexpr(), m.GetLexpr()}} {
 				if text, _ := constText(pair[1]); timeWords[strings.ToLower(strings.TrimSpace(text))] && !a.isText(pair[0]) {
+					a.stand(pair[1].GetAConst())
 					a.refuseVolatile(fmt.Sprintf("'%s' may change by itself: a cached answer would stand still", text), "pass the time as a parameter, or "+uncache)
 				}
 			}
@@ -132,6 +136,7 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 			switch typeName(m.GetTypeName()) {
 			case "date", "timestamp", "timestamptz", "time", "timetz":
 				if timeWords[strings.ToLower(strings.TrimSpace(text))] {
+					a.stand(m.GetArg().GetAConst())
 					a.refuseVolatile(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text),
 						"pass the time as a parameter, or "+uncache)
 				}
@@ -140,9 +145,12 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 		return true
 	}
 	walk(sel, check)
+	a.inView++
 	for _, v := range a.views {
+		a.here = a.viewAt[v]
 		walk(v.view, check)
 	}
+	a.inView--
 }
 
 func (a *analysis) checkFunction(f *pg.FuncCall) {

@@ -36,9 +36,9 @@ type rowSet struct {
 	tree   *foreignKey // by which they refer to each other, and are here at any depth
 }
 
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-func (t *table) quoted() string { return quote(t.schema) + "." + quote(t.name) }
+func (t *table) quoted() string { return quoteIdent(t.schema) + "." + quoteIdent(t.name) }
 
 // rowsOf returns the rows that the query's own UPDATE or DELETE alters; nil where
 // a SELECT with the same condition could select others: where the condition looks
@@ -75,7 +75,7 @@ func (d *deriver) rowsOf(top bool, rel *pg.RangeVar, where *pg.Node, joined bool
 	if !rel.GetInh() {
 		only = "ONLY "
 	}
-	r := &rowSet{table: t, alias: quote(alias), from: only + t.quoted() + " AS " + quote(alias)}
+	r := &rowSet{table: t, alias: quoteIdent(alias), from: only + t.quoted() + " AS " + quoteIdent(alias)}
 	if where != nil {
 		text, err := deparse(&pg.Node{Node: &pg.Node_SelectStmt{SelectStmt: &pg.SelectStmt{
 			TargetList: []*pg.Node{pg.MakeResTargetNodeWithVal(pg.MakeAConstIntNode(1, 0), 0)}, WhereClause: where,
@@ -101,7 +101,7 @@ func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string
 	if alias == "" {
 		alias = rel.GetRelname()
 	}
-	r := &rowSet{table: t, alias: quote(alias), from: t.quoted() + " AS " + quote(alias), after: true}
+	r := &rowSet{table: t, alias: quoteIdent(alias), from: t.quoted() + " AS " + quoteIdent(alias), after: true}
 	var conds []string
 	for _, col := range unique {
 		i := slices.IndexFunc(values[col], func(v value) bool { return v.kind == ofArg || v.kind == ofConst })
@@ -113,7 +113,7 @@ func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string
 		if v.kind == ofConst {
 			text = "'" + strings.ReplaceAll(v.text, "'", "''") + "'"
 		}
-		conds = append(conds, fmt.Sprintf("%s.%s = %s::%s", r.alias, quote(col), text, t.col(col).typ))
+		conds = append(conds, fmt.Sprintf("%s.%s = %s::%s", r.alias, quoteIdent(col), text, t.col(col).typ))
 	}
 	r.where = strings.Join(conds, " AND ")
 	return r
@@ -163,7 +163,7 @@ func (r *rowSet) children(fk *foreignKey, n int, tree bool) *rowSet {
 	list := func(alias string, names []string) string {
 		var out []string
 		for _, name := range names {
-			out = append(out, alias+"."+quote(name))
+			out = append(out, alias+"."+quoteIdent(name))
 		}
 		return strings.Join(out, ", ")
 	}
@@ -236,7 +236,7 @@ func (d *deriver) write(l *lookup) bool {
 	if len(l.cols) > 0 {
 		var cols []string
 		for _, c := range l.cols {
-			cols = append(cols, l.rows.alias+"."+quote(c))
+			cols = append(cols, l.rows.alias+"."+quoteIdent(c))
 		}
 		list = strings.Join(cols, ", ")
 	}
@@ -293,7 +293,7 @@ func (d *deriver) lookUp(c *change, m *mapping, vals map[string][]value, after b
 func (d *deriver) via(c *change, m *mapping) {
 	v := m.via
 	source := func(rel string) string {
-		return fmt.Sprintf("SELECT found.* FROM (%s) AS %s CROSS JOIN LATERAL (%s) AS found", rel, quote(v.alias), v.sql)
+		return fmt.Sprintf("SELECT found.* FROM (%s) AS %s CROSS JOIN LATERAL (%s) AS found", rel, quoteIdent(v.alias), v.sql)
 	}
 	add := func(rows *rowSet, text string) bool {
 		l := &lookup{times: v.times, after: rows != nil && rows.after, cols: v.names}
@@ -340,7 +340,7 @@ func (d *deriver) via(c *change, m *mapping) {
 		}
 		var cols []string
 		for _, col := range v.refs {
-			cols = append(cols, rows.alias+"."+quote(col))
+			cols = append(cols, rows.alias+"."+quoteIdent(col))
 		}
 		if !add(rows, source(fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(cols, ", "), rows.from, rows.condition()))) {
 			d.noVia(c, m, "its lookup can't be written")
@@ -403,14 +403,15 @@ func (v *viaQuery) startRow(t *table, vals []value) string {
 		case ofList:
 			text = fmt.Sprintf("unnest($%d::%s[])", val.n+1, typ)
 		}
-		cols = append(cols, text+" AS "+quote(v.refs[i]))
+		cols = append(cols, text+" AS "+quoteIdent(v.refs[i]))
 	}
 	return "SELECT " + strings.Join(cols, ", ")
 }
 
 func (d *deriver) noVia(c *change, m *mapping, why string) {
 	d.fail(m.read.g, &Finding{
-		Pos: c.pos, Msg: fmt.Sprintf("%s %s rows of %s%s, which %s reads (%s) by @via: its entries in group %s would go stale", d.w.q.name, c.kind, c.table, c.via,
+		Pos: d.w.q.at(c.loc), Read: m.read.q.name, ReadAt: m.read.q.pos, Path: c.way(),
+		Msg: fmt.Sprintf("%s %s rows of %s%s, which %s reads (%s) by @via: its entries in group %s would go stale", d.w.q.name, c.kind, c.table, c.via,
 			m.read.q.name, m.read.q.pos, m.read.g),
 		Why: why,
 		Mend: []string{

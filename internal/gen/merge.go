@@ -28,7 +28,7 @@ func (d *deriver) merge(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown 
 		if when.GetMatchKind() == pg.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE {
 			a, row = alone, loner
 		}
-		c := &change{table: t, pos: d.w.q.pos, notes: []note{{text: "what it returns doesn't tell which branch a row took"}}}
+		c := &change{table: t, loc: target.loc, notes: []note{{text: "what it returns doesn't tell which branch a row took"}}}
 		switch when.GetCommandType() {
 		case pg.CmdType_CMD_DELETE:
 			c.kind, c.old = "deletes", map[string][]value{}

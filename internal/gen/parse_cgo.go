@@ -2,7 +2,12 @@
 
 package gen
 
-import pg "github.com/pganalyze/pg_query_go/v6"
+import (
+	"errors"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+	"github.com/pganalyze/pg_query_go/v6/parser"
+)
 
 // parseSQL parses with Postgres' own grammar, compiled from C.
 func parseSQL(sql string) (*pg.ParseResult, error) {
@@ -17,3 +22,13 @@ func deparse(n *pg.Node) (string, error) {
 // parsePlpgsql returns the parse tree of a CREATE FUNCTION … LANGUAGE plpgsql as
 // JSON.
 func parsePlpgsql(text string) (string, error) { return pg.ParsePlPgSqlToJSON(text) }
+
+// cursorOf returns the character, from 1, at which the parser gave up; 0 when it
+// doesn't say.
+func cursorOf(err error) int {
+	var e *parser.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return e.Cursorpos
+}

@@ -262,7 +262,9 @@ func (r *renderer) names() {
 			name += "Group"
 		}
 		if other, ok := taken[name]; ok && other != "" {
-			r.p.fail(g.first.note.pos, fmt.Sprintf("groups %s and %s have the same Go name %s", other, g.name, name), "", "rename one of them")
+			r.p.during(g.first.q, func() {
+				r.p.fail(g.first.note.pos, fmt.Sprintf("groups %s and %s have the same Go name %s", other, g.name, name), "", "rename one of them")
+			})
 		}
 		taken[name] = g.name
 		r.groups[g.name] = name
@@ -278,7 +280,9 @@ func (r *renderer) names() {
 	for _, q := range r.p.src.queries {
 		switch q.name {
 		case "Begin", "BeginTx", "InTx", "WithTx", "DB":
-			r.p.fail(q.pos, fmt.Sprintf("query %s has the name of a method that the generated Queries needs", q.name), "", "give it another name")
+			r.p.during(q, func() {
+				r.p.fail(q.pos, fmt.Sprintf("query %s has the name of a method that the generated Queries needs", q.name), "", "give it another name")
+			})
 		}
 	}
 }

@@ -22,7 +22,8 @@ type schema struct {
 	functions  map[string][]*function // by name without schema: the overloads
 	operators  map[string]*operator   // operators of the schema's own
 	taken      map[string]bool        // names of constraints and indexes
-	opaque     []weakPoint            // DDL that can't be read
+	opaque     []WeakPoint            // DDL that can't be read
+	index      *schemaIndex           // of tables; nil after a change
 }
 
 // table is a table or a view.
@@ -171,12 +172,7 @@ func (s *schema) find(schemaName, name string) (t *table, why string) {
 		}
 		return nil, fmt.Sprintf("the schema has no table or view %s.%s", schemaName, name)
 	}
-	var found []*table
-	for _, t := range s.sortedTables() {
-		if t.name == name {
-			found = append(found, t)
-		}
-	}
+	found := s.indexed().byName[name]
 	switch {
 	case len(found) == 0:
 		return nil, fmt.Sprintf("the schema has no table or view %s", name)
@@ -204,17 +200,7 @@ func (s *schema) sortedTables() []*table {
 }
 
 // children returns the foreign keys that refer to t, by child and name.
-func (s *schema) children(t *table) []*foreignKey {
-	var out []*foreignKey
-	for _, c := range s.sortedTables() {
-		for _, fk := range c.fks {
-			if fk.refTable == t {
-				out = append(out, fk)
-			}
-		}
-	}
-	return out
-}
+func (s *schema) children(t *table) []*foreignKey { return s.indexed().children[t] }
 
 // sqlFiles lists path itself, or the .sql files of the directory in the order
 // in which migrations run; down migrations are left out.
@@ -285,18 +271,20 @@ func loadSchema(path string) (*schema, Findings, error) {
 		tree, err := parseSQL(src)
 		if err != nil {
 			findings = append(findings, &Finding{
-				Pos: Position{File: file}, Msg: "the schema can't be parsed", Why: err.Error(),
+				Pos: errorPlace(file, src, err), Msg: "the schema can't be parsed", Why: err.Error(),
 				Mend: []string{"correct the DDL; Postgres itself would refuse it"},
 			})
 			continue
 		}
 		for _, raw := range tree.GetStmts() {
-			pos := Position{File: file, Line: lineAt(src, statementStart(src, int(raw.GetStmtLocation())))}
+			pos := placeIn(file, src, statementStart(src, int(raw.GetStmtLocation())), 1)
+			s.index = nil
 			if f := s.apply(raw.GetStmt(), pos, src); f != nil {
 				findings = append(findings, f)
 			}
 		}
 	}
+	s.index = nil
 	return s, findings, nil
 }
 
@@ -323,13 +311,6 @@ func statementStart(src string, at int) int {
 		}
 	}
 	return at
-}
-
-func lineAt(src string, at int) int {
-	if at > len(src) {
-		at = len(src)
-	}
-	return 1 + strings.Count(src[:at], "\n")
 }
 
 func (s *schema) lookup(r *pg.RangeVar) *table {
@@ -468,9 +449,9 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 				Mend: []string{"write the DDL as plain statements"},
 			}
 		}
-		s.opaque = append(s.opaque, weakPoint{Pos: pos, Text: "a DO block that pgaside can't read"})
+		s.opaque = append(s.opaque, WeakPoint{At: pos, On: "schema", Text: "a DO block that pgaside can't read"})
 	case stmt.GetSelectStmt() != nil:
-		s.opaque = append(s.opaque, weakPoint{Pos: pos, Text: "a SELECT in the schema: what its functions do isn't seen"})
+		s.opaque = append(s.opaque, WeakPoint{At: pos, On: "schema", Text: "a SELECT in the schema: what its functions do isn't seen"})
 	}
 	return nil
 }

@@ -38,6 +38,18 @@ type analysis struct {
 	// returned tells what a statement in WITH returns; nil in a read.
 	returned func(*pg.Node) []returnedColumn
 	plain    bool // the outermost SELECT has one branch, no aggregate, no grouping
+
+	here   int            // where in the text the analysis stands; 0: nowhere
+	inView int            // > 0: in the text of a view, whose places are not the statement's
+	viewAt map[*table]int // where the statement names a view
+}
+
+// stand notes where in the text the analysis is: what is refused now is there.
+// In a view, that is where the statement names the view.
+func (a *analysis) stand(m located) {
+	if a.inView == 0 {
+		a.here = int(m.GetLocation())
+	}
 }
 
 // occurrence is one item of a FROM clause: a table, or something derived
@@ -54,6 +66,7 @@ type occurrence struct {
 	guards  []*region
 	refAll  bool            // every column is used
 	refs    map[string]bool // columns used
+	loc     int             // where the statement names it, or the view through which it is read
 	locked  bool            // FOR UPDATE or FOR NO KEY UPDATE
 }
 
@@ -88,6 +101,7 @@ type edge struct {
 type refusal struct {
 	why      string
 	mend     []string
+	loc      int
 	byItself bool // the answer changes by itself: @volatile-ok may allow it
 }
 
@@ -131,7 +145,7 @@ func (e *environment) find(name string) *cte {
 }
 
 func newAnalysis(s *schema) *analysis {
-	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}, bound: &[][]value{}}
+	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}, bound: &[][]value{}, viewAt: map[*table]int{}}
 }
 
 // maxDepth bounds views over views and nested queries.
@@ -139,7 +153,7 @@ const maxDepth = 64
 
 func (a *analysis) refuse(why string, mend ...string) {
 	if !slices.ContainsFunc(a.refused, func(r refusal) bool { return r.why == why }) {
-		a.refused = append(a.refused, refusal{why: why, mend: mend})
+		a.refused = append(a.refused, refusal{why: why, mend: mend, loc: a.here})
 	}
 }
 
@@ -241,6 +255,9 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 	}
 	for _, n := range sel.GetLockingClause() {
 		sc.lock(n.GetLockingClause())
+	}
+	if a.inView == 0 {
+		a.here = 0
 	}
 	if len(sel.GetLockingClause()) > 0 {
 		a.refuse("it locks rows (FOR UPDATE or FOR SHARE): a cached answer would lock nothing",
@@ -444,6 +461,7 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 		}
 		return []*occurrence{o}
 	case n.GetRangeTableSample() != nil:
+		a.stand(n.GetRangeTableSample())
 		a.refuseVolatile("it reads a random sample (TABLESAMPLE)", uncache)
 		return a.from(sc, n.GetRangeTableSample().GetRelation(), guards)
 	case n.GetJoinExpr() != nil:
@@ -592,6 +610,7 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 			return a.cteRef(sc, c, alias, renamed, guards)
 		}
 	}
+	a.stand(r)
 	t, why := a.schema.find(r.GetSchemaname(), r.GetRelname())
 	if t == nil {
 		a.refuse(why, "give --schema every migration, and qualify the name with its schema")
@@ -618,6 +637,9 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 	}
 	if t.view != nil {
 		a.views = append(a.views, t)
+		a.viewAt[t] = a.here
+		a.inView++
+		defer func() { a.inView-- }()
 		o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
 		sc.items = append(sc.items, o)
 		before := len(a.occs)
@@ -640,7 +662,7 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 		}
 		return o
 	}
-	o := &occurrence{alias: alias, table: t, scope: sc, guards: guards, cols: map[string]string{}, refs: map[string]bool{}}
+	o := &occurrence{alias: alias, table: t, scope: sc, guards: guards, cols: map[string]string{}, refs: map[string]bool{}, loc: a.here}
 	for i, c := range t.cols {
 		name := c.name
 		if i < len(renamed) {

@@ -31,10 +31,11 @@ type source struct {
 // query is one query: its text, its Go method, and its place.
 type query struct {
 	name string
-	cmd  string // ":one", ":many", …
-	sql  string // as sqlc sends it, header and all
-	file string // base name of the .sql file, without its ending
-	pos  Position
+	cmd  string   // ":one", ":many", …
+	sql  string   // as sqlc sends it, header and all
+	file string   // base name of the .sql file, without its ending
+	pos  Position // of its name
+	body string   // what stands below its name in the file
 	doc  []string // lines of the method's doc comment, without annotations
 
 	params  []methodParam // of the method, after ctx
@@ -44,8 +45,9 @@ type query struct {
 	outs    []output // one per output column; nil where nothing is scanned
 	nilNone bool     // a :many that returns nil for no rows: sqlc without emit_empty_slices
 
-	notes annotations
-	tree  stmt // the parsed statement
+	notes    annotations
+	tree     stmt // the parsed statement
+	bodyLine int  // where body begins
 }
 
 // methodParam is one parameter of the Go method.
@@ -81,32 +83,16 @@ func (q *query) elem() types.Type {
 
 var header = regexp.MustCompile(`^-- name: (\w+) (:\w+)`)
 
-// loadSource type-checks the package that sqlc wrote, and nothing else: its
-// imports come from compiled export data.
+// loadSource reads the package that sqlc wrote, and finds its queries in their files.
 func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
-	abs, err := filepath.Abs(repoDir)
+	build, tags, err := buildTags(repoDir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load %s: %w", repoDir, err)
+	}
+	p, err := loadPackage(repoDir, tags)
 	if err != nil {
 		return nil, nil, err
 	}
-	build, tags, err := buildTags(abs)
-	if err != nil {
-		return nil, nil, fmt.Errorf("load %s: %w", repoDir, err)
-	}
-	fset := token.NewFileSet()
-	pkgs, err := packages.Load(&packages.Config{
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedTypes |
-			packages.NeedSyntax | packages.NeedTypesInfo,
-		Dir:        abs,
-		Fset:       fset,
-		BuildFlags: tags,
-	}, ".")
-	if err != nil {
-		return nil, nil, fmt.Errorf("load %s: %w", repoDir, err)
-	}
-	if len(pkgs) != 1 {
-		return nil, nil, fmt.Errorf("load %s: found %d packages, want one", repoDir, len(pkgs))
-	}
-	p := pkgs[0]
 	if len(p.Errors) > 0 {
 		return nil, Findings{{
 			Pos: Position{File: repoDir}, Msg: "the package that sqlc wrote doesn't compile", Why: strings.TrimSpace(p.Errors[len(p.Errors)-1].Msg),
@@ -156,7 +142,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 	for name, loc := range located {
 		if methods[name] != nil && !ast.IsExported(name) {
 			findings = append(findings, &Finding{
-				Pos: loc.pos, Msg: fmt.Sprintf("query %s has a method that isn't exported", name),
+				Pos: loc.pos, Query: name, Msg: fmt.Sprintf("query %s has a method that isn't exported", name),
 				Why:  "the decorator is another package: it can neither call it nor stand before it",
 				Mend: []string{fmt.Sprintf("name it %s and run sqlc generate", strings.ToUpper(name[:1])+name[1:])},
 			})
@@ -193,7 +179,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		if !ok || loc.cmd != q.cmd {
 			findings = append(findings, &Finding{
 				Pos: Position{File: repoDir},
-				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, queriesPath),
+				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, queriesPath), Query: name,
 				Mend: []string{
 					"run sqlc generate: the package is not what sqlc makes of these queries",
 					"name the queries' directory with --queries",
@@ -202,7 +188,9 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 			continue
 		}
 		q.pos, q.file = loc.pos, strings.TrimSuffix(filepath.Base(loc.pos.File), ".sql")
+		q.body, q.bodyLine = loc.body, loc.pos.Line+1
 		notes, fs := parseAnnotations(loc.comments)
+		fs.about(name, "")
 		q.notes = notes
 		findings = append(findings, fs...)
 		s.queries = append(s.queries, q)
@@ -211,17 +199,11 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		if s.byName[name] == nil {
 			findings = append(findings, &Finding{
 				Pos: loc.pos, Msg: fmt.Sprintf("query %s isn't in the package that sqlc wrote", name),
-				Mend: []string{"run sqlc generate"},
+				Mend: []string{"run sqlc generate"}, Query: name,
 			})
 		}
 	}
-	sort.Slice(s.queries, func(i, j int) bool {
-		a, b := s.queries[i], s.queries[j]
-		if a.pos.File != b.pos.File {
-			return a.pos.File < b.pos.File
-		}
-		return a.pos.Line < b.pos.Line
-	})
+	sort.Slice(s.queries, func(i, j int) bool { return s.queries[i].pos.before(s.queries[j].pos) })
 	return s, findings, nil
 }
 
@@ -545,6 +527,7 @@ type location struct {
 	pos      Position
 	cmd      string
 	text     string
+	body     string    // all that stands below the name
 	comments []comment // the lines of comment of the query
 }
 
@@ -573,24 +556,37 @@ func locate(path string) (map[string]location, Findings, error) {
 			return nil, nil, fmt.Errorf("read the queries: %w", err)
 		}
 		lines := strings.Split(string(text), "\n")
-		var above []comment // comments before the name belong to the query below
-		current := ""
+		var above []comment     // comments before the name belong to the query below
+		current, below := "", 0 // the line below its name
+		close := func(end int) {
+			if loc, ok := out[current]; ok {
+				loc.body = strings.Join(lines[below:end], "\n")
+				out[current] = loc
+			}
+		}
 		body := false // the statement of the current query has begun
 		for i, line := range lines {
 			pos := Position{File: file, Line: i + 1}
-			if m := nameLine.FindStringSubmatch(line); m != nil {
+			if at := nameLine.FindStringSubmatchIndex(line); at != nil {
+				m := nameLine.FindStringSubmatch(line)
+				pos.Col = at[2] + 1
+				close(i)
 				if old, ok := out[m[1]]; ok {
 					findings = append(findings, &Finding{
 						Pos: pos, Msg: fmt.Sprintf("query %s is also at %s", m[1], old.pos),
-						Mend: []string{"give it another name"},
+						Mend: []string{"give it another name"}, Query: m[1],
 					})
 				}
-				current, body = m[1], false
+				current, below, body = m[1], i+1, false
 				out[current] = location{pos: pos, cmd: m[2], comments: above}
 				above = nil
 				continue
 			}
 			if m := commentLine.FindStringSubmatch(line); m != nil {
+				pos.Col = strings.IndexAny(line, "-@") + 1
+				if isAnnotation(m[1]) {
+					pos.Col = strings.IndexByte(line, '@') + 1
+				}
 				c := comment{pos: pos, text: m[1]}
 				if current == "" || (body && ended(out[current].text)) {
 					above = append(above, c)
@@ -601,7 +597,8 @@ func locate(path string) (map[string]location, Findings, error) {
 				out[current] = loc
 				continue
 			}
-			if misplacedNote.MatchString(line) {
+			if at := misplacedNote.FindStringIndex(line); at != nil {
+				pos.Col = at[0] + strings.IndexByte(line[at[0]:], '@') + 1
 				findings = append(findings, &Finding{
 					Pos: pos, Msg: "an annotation stands behind SQL, where it has no effect", Mend: []string{"give it a line of its own below -- name:"},
 				})
@@ -614,6 +611,7 @@ func locate(path string) (map[string]location, Findings, error) {
 				above = nil
 			}
 		}
+		close(len(lines))
 	}
 	return out, findings, nil
 }

@@ -176,7 +176,7 @@ func (d *deriver) target(r *pg.RangeVar) (*table, *pg.RangeVar) {
 	t, why := d.p.schema.find(r.GetSchemaname(), r.GetRelname())
 	if t == nil {
 		if len(d.p.groups) > 0 {
-			d.p.fail(d.w.q.pos, fmt.Sprintf("%s changes a table that pgaside can't find", d.w.q.name), why,
+			d.p.fail(d.w.q.at(int(r.GetLocation())), fmt.Sprintf("%s changes a table that pgaside can't find", d.w.q.name), why,
 				"give --schema every migration, and qualify the name with its schema")
 		}
 		return nil, nil
@@ -459,7 +459,7 @@ func (d *deriver) update(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	if top || shown != nil {
 		d.single = a.singleRow(target)
 	}
-	c := &change{table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, pos: d.w.q.pos}
+	c := &change{table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, loc: target.loc}
 	c.rows = d.rowsOf(top, rel, u.GetWhereClause(), len(u.GetFromClause()) > 0)
 	list := d.returning(a, u.GetReturningList(), shown)
 	ret, was := d.result(c, list.of(target)), d.result(c, list.old(a, target))
@@ -621,7 +621,7 @@ func (d *deriver) delete(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	if top || shown != nil {
 		d.single = a.singleRow(target)
 	}
-	c := &change{table: t, kind: "deletes", old: map[string][]value{}, pos: d.w.q.pos}
+	c := &change{table: t, kind: "deletes", old: map[string][]value{}, loc: target.loc}
 	c.rows = d.rowsOf(top, rel, s.GetWhereClause(), len(s.GetUsingClause()) > 0)
 	list := d.returning(a, s.GetReturningList(), shown)
 	ret := d.result(c, list.of(target))
@@ -641,7 +641,7 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	a.top = sc
 
 	c := &change{
-		table: t, kind: "inserts", insert: true, new: map[string][]value{}, byDB: map[string]bool{}, pos: d.w.q.pos,
+		table: t, kind: "inserts", insert: true, new: map[string][]value{}, byDB: map[string]bool{}, loc: target.loc,
 	}
 	var cols []*column
 	for _, n := range s.GetCols() {
@@ -732,7 +732,7 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	}
 
 	up := &change{
-		table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, pos: d.w.q.pos,
+		table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, loc: target.loc,
 		notes: slices.Clone(c.notes), upsert: true,
 	}
 	up.rows = d.upserted(top, rel, t, unique, values)

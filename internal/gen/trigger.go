@@ -7,6 +7,7 @@ import (
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // maxCalls bounds functions that call functions, and triggers that fire triggers.
@@ -76,14 +77,14 @@ func (d *deriver) triggers(c *change) {
 			continue
 		}
 		for _, n := range e.stmts {
-			d.within(fmt.Sprintf("%s by %s %s (%s)", c.via, tr.what, tr.name, tr.pos), c.table, d.ofRow(n, c))
+			d.within(fmt.Sprintf("%s by %s %s (%s)", c.via, tr.what, tr.name, tr.pos), c.way(), c.table, d.ofRow(n, c))
 		}
 	}
 }
 
 // within derives the changes of a statement that a trigger or a function runs.
-func (d *deriver) within(via string, parent *table, n *pg.Node) {
-	statements, single, pos := d.statements, d.single, d.depth
+func (d *deriver) within(via string, path []string, parent *table, n *pg.Node) {
+	statements, single, depth, here := d.statements, d.single, d.depth, d.here
 	d.depth++
 	changes := d.statement(n, false, nil)
 	changes = append(changes, d.calls(n)...)
@@ -91,13 +92,14 @@ func (d *deriver) within(via string, parent *table, n *pg.Node) {
 		if c.never {
 			continue
 		}
-		c.via, c.parent, c.called = c.via+via, parent, true
+		c.via, c.parent, c.called = via+c.via, parent, true
+		c.loc, c.path = here, append(slices.Clone(path), c.way()...) // its own place is in another text
 		if !slices.Contains(d.w.tables, c.table.String()) {
 			d.w.tables = append(d.w.tables, c.table.String())
 		}
 		d.change(c)
 	}
-	d.statements, d.single, d.depth = statements, single, pos
+	d.statements, d.single, d.depth, d.here = statements, single, depth, here
 }
 
 // ofRow puts what is known of the changed row in the place of OLD and NEW.
@@ -178,6 +180,9 @@ func (d *deriver) calls(n *pg.Node) []*change {
 			if f.volatile != "volatile" {
 				continue
 			}
+			if call.node != nil && d.depth == 0 {
+				d.here = int(call.node.GetLocation())
+			}
 			e := f.effectsOf()
 			what := fmt.Sprintf("calls function %s (%s)", f.name, f.pos)
 			if e.opaque != "" {
@@ -189,7 +194,7 @@ func (d *deriver) calls(n *pg.Node) []*change {
 				continue
 			}
 			for _, s := range e.stmts {
-				d.within(fmt.Sprintf(" by function %s (%s)", f.name, f.pos), nil, d.p.schema.withArgs(s, f, call.node, fixed))
+				d.within(fmt.Sprintf(" by function %s (%s)", f.name, f.pos), nil, nil, d.p.schema.withArgs(s, f, call.node, fixed))
 			}
 		}
 	}
@@ -222,7 +227,7 @@ func (s *schema) withArgs(n *pg.Node, f *function, call *pg.FuncCall, same func(
 		// As the function sees it: in the type of its parameter.
 		return &pg.Node{Node: &pg.Node_TypeCast{TypeCast: &pg.TypeCast{Arg: proto.Clone(a).(*pg.Node), TypeName: typeNode(f.params[i].typ)}}}
 	}
-	return substitute(n, func(n *pg.Node) *pg.Node {
+	out := substitute(n, func(n *pg.Node) *pg.Node {
 		if p := n.GetParamRef(); p != nil {
 			if p.GetNumber() > boundFrom {
 				return nil
@@ -238,6 +243,20 @@ func (s *schema) withArgs(n *pg.Node, f *function, call *pg.FuncCall, same func(
 			return nil
 		}
 		return arg(i)
+	})
+	relocate(out, call.GetLocation())
+	return out
+}
+
+// relocate gives all of a statement one place: where it was taken from is another
+// text.
+func relocate(n *pg.Node, at int32) {
+	walk(n, func(m protoMessage) bool {
+		r := m.ProtoReflect()
+		if f := r.Descriptor().Fields().ByName("location"); f != nil && f.Kind() == protoreflect.Int32Kind {
+			r.Set(f, protoreflect.ValueOfInt32(at))
+		}
+		return true
 	})
 }
 

@@ -17,7 +17,7 @@ type write struct {
 	explicit []invalidateNote
 	none     []invalidateNote
 	tables   []string // what it changes, for explain
-	cascades []string
+	cascades []Cascade
 }
 
 // keyTuple is one key of a group, part by part.
@@ -106,7 +106,7 @@ func (p *project) deriveWrites() {
 			}
 		}
 		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}, returns: map[*pg.Node][]returnedColumn{}}
-		d.derive()
+		p.during(q, d.derive)
 		if len(w.keys) > 0 || len(w.tables) > 0 {
 			p.writes = append(p.writes, w)
 		}
@@ -123,6 +123,7 @@ type deriver struct {
 	tuples      map[string]bool
 	single      bool                          // the statement affects at most one row
 	statements  int                           // writes seen
+	here        int                           // where in the text the derivation stands; 0: the statement as a whole
 	bound       [][]value                     // see analysis.bind
 	returns     map[*pg.Node][]returnedColumn // of the statements in WITH
 	called      bool                          // it calls functions of the schema that may write
@@ -157,7 +158,9 @@ func (d *deriver) derive() {
 	}
 	for _, g := range d.order {
 		if !d.covered(g) {
-			p.findings = append(p.findings, d.failed[g])
+			f := d.failed[g]
+			f.Query, f.Group = q.name, g
+			p.findings = append(p.findings, f)
 		}
 	}
 }
@@ -201,7 +204,7 @@ func (d *deriver) all(what, why string, mend ...string) {
 		return
 	}
 	f := &Finding{
-		Pos: d.w.q.pos, Msg: fmt.Sprintf("%s %s", d.w.q.name, what),
+		Pos: d.w.q.at(d.here), Msg: fmt.Sprintf("%s %s", d.w.q.name, what),
 		Why: "so each group needs a word: " + strings.Join(open, ", "),
 	}
 	if why == "" {
@@ -233,12 +236,12 @@ func (d *deriver) explicit() {
 			continue
 		}
 		if n.none {
-			d.p.weak = append(d.p.weak, weakPoint{Pos: n.pos, Text: fmt.Sprintf("%s leaves group %s alone: %q", q.name, g, n.why)})
+			d.p.weak = append(d.p.weak, WeakPoint{At: n.pos, On: "@invalidates none", Text: fmt.Sprintf("%s leaves group %s alone: %q", q.name, g, n.why)})
 			continue
 		}
 		if n.all {
 			d.voidAll(g, "@invalidates")
-			d.p.weak = append(d.p.weak, weakPoint{Pos: n.pos, Text: fmt.Sprintf("%s voids all of group %s (@invalidates %s(*)): other processes see it within two seconds", q.name, g, g.name)})
+			d.p.weak = append(d.p.weak, WeakPoint{At: n.pos, On: "@invalidates group(*)", Text: fmt.Sprintf("%s voids all of group %s (@invalidates %s(*)): other processes see it within two seconds", q.name, g, g.name)})
 			continue
 		}
 		if len(n.exprs) != len(g.keyTypes) {

@@ -113,7 +113,7 @@ var statements = pgfence.Statements{
 		"CreateWorkspace":         {Write: true, Keys: createWorkspaceKeys},
 		"DeleteMessage":           {Write: true, Why: "its keys come from RETURNING: call want.Queries.DeleteMessage"},
 		"EditMessage":             {Write: true, Why: "its keys come from RETURNING: call want.Queries.EditMessage"},
-		"EmptyChannel":            {Write: true, Why: "its keys come from RETURNING: call want.Queries.EmptyChannel"},
+		"EmptyChannel":            {Write: true, Why: "its keys are looked up: call want.Queries.EmptyChannel"},
 		"GetChannel":              {},
 		"GetChannelByName":        {},
 		"GetMessage":              {},

@@ -375,17 +375,78 @@ func (q *Queries) CreateWorkspace(ctx context.Context, arg repo.CreateWorkspaceP
 
 // EmptyChannel deletes the messages of a channel. The replies to them are in the same channel, and so among the rows.
 func (q *Queries) EmptyChannel(ctx context.Context, channelID int64) ([]repo.EmptyChannelRow, error) {
-	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]repo.EmptyChannelRow, []cache.Key, error) {
+	return pgfence.Write(ctx, q.db.LookUp(emptyChannelLookups(channelID)...), func(ctx context.Context, db pgfence.DBTX) ([]repo.EmptyChannelRow, []cache.Key, error) {
 		keys := []cache.Key{ChannelMessages.Key(channelID)}
 		rows, err := repo.New(db).EmptyChannel(ctx, channelID)
 		if err != nil {
 			return rows, keys, err
 		}
 		for _, row := range rows {
-			keys = append(keys, Message.Key(row.ID), Thread.Key(row.ParentID), Thread.Key(&row.ID))
+			keys = append(keys, Message.Key(row.ID), Thread.Key(row.ParentID))
 		}
 		return rows, keys, nil
 	})
+}
+
+// emptyChannelLookups finds keys that EmptyChannel changes by rows that go with, or are read with, those that it names.
+func emptyChannelLookups(channelID int64) []pgfence.Lookup {
+	return []pgfence.Lookup{
+		{
+			SQL:   `SELECT 1 FROM public.messages messages WHERE channel_id = $1 FOR UPDATE OF messages`,
+			Args:  []any{channelID},
+			Bound: true,
+		},
+		{
+			SQL:      `SELECT c2.channel_id, c2.id, c2.parent_id FROM public.messages c2 WHERE c2.parent_id IN (WITH RECURSIVE down(k1) AS (SELECT messages.id FROM public.messages messages WHERE channel_id = $1 UNION SELECT n.id FROM public.messages n JOIN down ON n.parent_id = down.k1) SELECT k1 FROM down) FOR UPDATE OF c2`,
+			Args:     []any{channelID},
+			UntilAll: true,
+			Keys: func(scan func(...any) error) ([]cache.Key, error) {
+				var (
+					c1 *int64
+					c2 *int64
+					c3 *int64
+				)
+				if err := scan(&c1, &c2, &c3); err != nil {
+					return nil, err
+				}
+				var l keyList
+				l.add(ChannelMessages.KeyOf(c1))
+				l.add(Message.KeyOf(c2))
+				l.add(Thread.KeyOf(c3))
+				return l.keys, l.err
+			},
+		},
+		{
+			SQL:  `SELECT c3.message_id FROM public.attachments c3 WHERE c3.message_id IN (SELECT c2.id FROM public.messages c2 WHERE c2.parent_id IN (WITH RECURSIVE down(k1) AS (SELECT messages.id FROM public.messages messages WHERE channel_id = $1 UNION SELECT n.id FROM public.messages n JOIN down ON n.parent_id = down.k1) SELECT k1 FROM down)) FOR UPDATE OF c3`,
+			Args: []any{channelID},
+			Keys: func(scan func(...any) error) ([]cache.Key, error) {
+				var (
+					c1 *int64
+				)
+				if err := scan(&c1); err != nil {
+					return nil, err
+				}
+				var l keyList
+				l.add(Message.KeyOf(c1))
+				return l.keys, l.err
+			},
+		},
+		{
+			SQL:  `SELECT c5.message_id FROM public.reactions c5 WHERE c5.message_id IN (SELECT c2.id FROM public.messages c2 WHERE c2.parent_id IN (WITH RECURSIVE down(k1) AS (SELECT messages.id FROM public.messages messages WHERE channel_id = $1 UNION SELECT n.id FROM public.messages n JOIN down ON n.parent_id = down.k1) SELECT k1 FROM down)) FOR UPDATE OF c5`,
+			Args: []any{channelID},
+			Keys: func(scan func(...any) error) ([]cache.Key, error) {
+				var (
+					c1 *int64
+				)
+				if err := scan(&c1); err != nil {
+					return nil, err
+				}
+				var l keyList
+				l.add(Message.KeyOf(c1))
+				return l.keys, l.err
+			},
+		},
+	}
 }
 
 func (q *Queries) UnpinAll(ctx context.Context, channelID int64) (int64, error) {

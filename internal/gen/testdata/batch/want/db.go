@@ -24,7 +24,7 @@ var (
 	// Existing is existing(id): ListExisting.
 	Existing = cache.NewGroup[uuid.UUID]("existing", cache.GroupOptions{})
 
-	// Owned is owned(user_id): ListOwned.
+	// Owned is owned(user_id, id): ListOwned.
 	Owned = cache.NewGroup2[uuid.UUID, uuid.UUID]("owned", cache.GroupOptions{})
 
 	// Session is session(id): GetSession, ListSessionsByIDs, ListTitled.
