@@ -43,7 +43,7 @@ type Statement struct {
 	// known from them.
 	Keys func(args []any) ([]cache.Key, error)
 
-	// Why says what to do instead when Keys is nil.
+	// Why says what to do instead when Keys is nil, and for a batch where it cannot be sent: on the pool.
 	Why string
 }
 

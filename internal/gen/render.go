@@ -197,7 +197,7 @@ func importBase(p string) string {
 
 // names chooses the package-level names and finds clashes.
 func (r *renderer) names() {
-	for _, w := range strings.Fields("q ctx db row rows keys key err missing k k2 k3 none context cache pgfence pgx repo time fmt") {
+	for _, w := range strings.Fields("q ctx db row rows keys key err missing k k2 k3 none byRow sent i scan slices context cache pgfence pgx repo time fmt") {
 		r.reserved[w] = true
 	}
 	for _, imp := range r.p.src.pkg.Imports() {
@@ -321,7 +321,7 @@ func (f *goFile) queryFile(name string) {
 			f.write(r.byQuery[q.name])
 		default:
 			f.head(q)
-			f.printf("return %s.New(q.db.Source(ctx)).%s(%s)\n}\n", f.repo(), q.name, f.callArgs(q))
+			f.printf("return %s\n}\n", f.call(q, f.db()+".Source(ctx)", f.callArgs(q)))
 		}
 	}
 }
@@ -337,6 +337,9 @@ func (r *renderer) param(name string) string {
 func (f *goFile) signature(q *query) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "(ctx %s.Context", f.use("context", "context"))
+	if f.r.p.src.dbArg {
+		fmt.Fprintf(&b, ", db %s.DBTX", f.repo())
+	}
 	for _, p := range q.params {
 		fmt.Fprintf(&b, ", %s %s", f.r.param(p.name), f.typ(p.typ))
 	}
@@ -363,12 +366,13 @@ func (f *goFile) head(q *query) {
 	f.printf("func (q *Queries) %s%s {\n", q.name, f.signature(q))
 }
 
+// callArgs are the arguments behind the context and the database.
 func (f *goFile) callArgs(q *query) string {
-	out := "ctx"
+	var out []string
 	for _, p := range q.params {
-		out += ", " + f.r.param(p.name)
+		out = append(out, f.r.param(p.name))
 	}
-	return out
+	return strings.Join(out, ", ")
 }
 
 // arg writes the n-th argument of a query: "id", "arg.UserID".
@@ -410,9 +414,9 @@ func (f *goFile) read(rd *cachedRead) {
 		cells = append(cells, f.arg(q, i))
 	}
 	ctx, pgfence := f.use("context", "context"), f.pgfence()
-	f.printf("return %s.Read(ctx, q.db, %s.Key(%s), %s.Cell(%s), func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence,
+	f.printf("return %s.Read(ctx, %s, %s.Key(%s), %s.Cell(%s), func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence, f.db(),
 		f.r.groups[rd.g.name], strings.Join(parts, ", "), name, strings.Join(cells, ", "), ctx, pgfence, f.typ(q.result))
-	f.printf("return %s.New(db).%s(%s)\n})\n}\n", f.repo(), q.name, f.callArgs(q))
+	f.printf("return %s\n})\n}\n", f.call(q, "db", f.callArgs(q)))
 }
 
 // readMany writes a cached batch read.
@@ -441,10 +445,10 @@ func (f *goFile) readMany(rd *cachedRead) {
 		}
 		call = fmt.Sprintf("%s%s{%s: missing}", amp, f.typ(deref(t)), q.args[0].name)
 	}
-	f.printf("return %s.ReadMany(ctx, q.db, %s, %s, %s.Cell(),\n", pgfence, f.arg(q, 0), key, f.r.vars[q.name])
+	f.printf("return %s.ReadMany(ctx, %s, %s, %s, %s.Cell(),\n", pgfence, f.db(), f.arg(q, 0), key, f.r.vars[q.name])
 	f.printf("func(row %s) %s { return %s },\n", f.typ(q.elem()), f.typ(elem), split)
 	f.printf("func(ctx %s.Context, db %s.DBTX, missing []%s) (%s, error) {\n", ctx, pgfence, f.typ(elem), f.typ(q.result))
-	f.printf("return %s.New(db).%s(ctx, %s)\n})\n}\n", f.repo(), q.name, call)
+	f.printf("return %s\n})\n}\n", f.call(q, "db", call))
 }
 
 // keyCode is a key as Go code.
@@ -542,6 +546,10 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 // write writes a write that invalidates something.
 func (f *goFile) write(w *write) {
 	q := w.q
+	if q.batch() {
+		f.batch(w)
+		return
+	}
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
 	for _, t := range w.keys {
@@ -555,7 +563,7 @@ func (f *goFile) write(w *write) {
 	}
 	f.head(q)
 	ctx, pgfence, cache := f.use("context", "context"), f.pgfence(), f.cache()
-	call := fmt.Sprintf("%s.New(db).%s(%s)", f.repo(), q.name, f.callArgs(q))
+	call := f.call(q, "db", f.callArgs(q))
 	calls := func(ks []keyCode) (out []string) {
 		for _, k := range ks {
 			out = append(out, k.call())
@@ -566,7 +574,7 @@ func (f *goFile) write(w *write) {
 	literal := func(ks []keyCode) string { return fmt.Sprintf("[]%s.Key{%s}", cache, strings.Join(calls(ks), ", ")) }
 
 	if q.cmd == ":exec" {
-		f.printf("return %s.Exec(ctx, q.db, func(ctx %s.Context, db %s.DBTX) ([]%s.Key, error) {\n", pgfence, ctx, pgfence, cache)
+		f.printf("return %s.Exec(ctx, %s, func(ctx %s.Context, db %s.DBTX) ([]%s.Key, error) {\n", pgfence, f.db(), ctx, pgfence, cache)
 		if allSimple(before) {
 			f.printf("return %s, %s\n})\n}\n", literal(before), call)
 			return
@@ -577,7 +585,7 @@ func (f *goFile) write(w *write) {
 	}
 
 	result := f.typ(q.result)
-	f.printf("return %s.Write(ctx, q.db, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, ctx, pgfence, result, cache)
+	f.printf("return %s.Write(ctx, %s, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, f.db(), ctx, pgfence, result, cache)
 	name := map[string]string{":one": "row", ":many": "rows", ":execrows": "n", ":copyfrom": "n", ":execresult": "tag"}[q.cmd]
 	zero := fmt.Sprintf("var none %s\nreturn none, nil, err", result)
 
@@ -785,6 +793,9 @@ func (f *goFile) statements() {
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("it is a COPY: call %s.Queries.%s", r.pkg, name))
 		case !w.fromArgs():
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys come from RETURNING: call %s.Queries.%s", r.pkg, name))
+		case w.q.batch():
+			f.printf("%q: {Write: true, Keys: %s, Why: %q},\n", name, r.keysFunc(name), fmt.Sprintf("it is a batch: call %s.Queries.%s", r.pkg, name))
+			funcs = append(funcs, w)
 		default:
 			f.printf("%q: {Write: true, Keys: %s},\n", name, r.keysFunc(name))
 			funcs = append(funcs, w)

@@ -123,25 +123,11 @@ func (d *deriver) derive() {
 		return
 	}
 	d.explicit()
-	if q.batch() && (len(d.w.keys) > 0 || len(d.failed) > 0) {
-		p.fail(q.pos, fmt.Sprintf("%s is %s and changes cached reads of group %s", q.name, q.cmd, d.firstGroup()),
-			"batches of writes are not in this release", "make it :many or :exec with = ANY($n), or :copyfrom",
-			"run it without @cache on the reads it changes")
-		d.w.keys = nil
-		return
-	}
 	for _, g := range d.order {
 		if !d.covered(g) {
 			p.findings = append(p.findings, d.failed[g])
 		}
 	}
-}
-
-func (d *deriver) firstGroup() string {
-	if len(d.w.keys) > 0 {
-		return d.w.keys[0].g.name
-	}
-	return d.order[0]
 }
 
 // covered reports whether an @invalidates line speaks for the group.
@@ -404,7 +390,7 @@ func (d *deriver) result(c *change, ret map[string]int) map[string][]value {
 	switch {
 	case len(ret) == 0:
 		return out
-	case q.cmd == ":many", q.cmd == ":one" && d.single:
+	case q.cmd == ":many", q.cmd == ":one" && d.single, q.cmd == ":batchone", q.cmd == ":batchmany": // a batch's rows are all seen
 		for col, i := range ret {
 			out[col] = []value{{kind: ofOut, n: i}}
 		}
@@ -1062,8 +1048,10 @@ func (d *deriver) unknown(c *change, m *mapping, missing []string, when, otherTy
 		f.Mend = append(f.Mend, fmt.Sprintf("read the old value in the same transaction by SELECT %s … FOR UPDATE, and tell it: … AND %s = @old_%s",
 			missing[0], missing[0], missing[0]),
 			fmt.Sprintf("split it: DELETE … RETURNING %s, then INSERT … RETURNING %s, in one transaction", cols, cols))
-	case q.cmd == ":exec" || q.cmd == ":execrows" || q.cmd == ":execresult":
+	case q.cmd == ":exec" || q.cmd == ":execrows" || q.cmd == ":execresult" || q.cmd == ":batchexec":
 		switch {
+		case q.batch():
+			f.Mend = append(f.Mend, fmt.Sprintf("make it :batchmany and add RETURNING %s", cols))
 		case c.insert && d.single:
 			f.Mend = append(f.Mend, fmt.Sprintf("make it :one and add RETURNING %s", cols))
 		case c.insert:
@@ -1241,7 +1229,7 @@ func (d *deriver) named(e string) (value, string) {
 			switch {
 			case q.cmd == ":one" && !d.single:
 				return value{}, fmt.Sprintf("%s may change several rows, and :one returns only the first: use :many", q.name)
-			case q.cmd != ":one" && q.cmd != ":many":
+			case q.cmd != ":one" && q.cmd != ":many" && !q.batch():
 				return value{}, fmt.Sprintf("%s is %s and returns no rows", q.name, q.cmd)
 			}
 			return value{kind: ofOut, n: i}, ""
