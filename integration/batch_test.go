@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -232,7 +233,9 @@ var batchCases = []batchCase{
 			{Body: "a", SessionIds: []uuid.UUID{w.ids[0][0], w.ids[0][1]}}, {Body: "b"}, {Body: "c", SessionIds: []uuid.UUID{w.ids[1][1]}},
 		}).Exec(func(_ int, err error) { errs = append(errs, err) })
 		return errs
-	}, func(w *batchWorld) []batchCell { return []batchCell{w.messages(0, 0), w.messages(0, 1), w.messages(1, 1)} }},
+	}, func(w *batchWorld) []batchCell {
+		return []batchCell{w.messages(0, 0), w.messages(0, 1), w.messages(1, 1)}
+	}},
 	{"arguments that may be NULL", func(w *batchWorld, q batched.QueryRepository) (errs []error) {
 		q.AddMessages(w.ctx, []batchrepo.AddMessagesParams{{ID: uuid.New(), SessionID: &w.ids[0][0], Body: "x"}, {ID: uuid.New(), Body: "y"}}).
 			Exec(func(_ int, err error) { errs = append(errs, err) })
@@ -430,7 +433,9 @@ func TestBatchItemFails(t *testing.T) {
 	w.exact()
 
 	for _, call := range []func(q *batched.Queries) error{
-		func(q *batched.Queries) error { return q.RenameSessions(w.ctx, w.renames("second", "bad", "third")).Close() },
+		func(q *batched.Queries) error {
+			return q.RenameSessions(w.ctx, w.renames("second", "bad", "third")).Close()
+		},
 		func(q *batched.Queries) error {
 			return q.RetitleSessions(w.ctx, []batchrepo.RetitleSessionsParams{{ID: w.ids[0][0], Title: "x"}, {ID: w.ids[0][0], Title: "bad"}, {ID: w.ids[0][0], Title: "x"}}).Close()
 		},
@@ -624,4 +629,35 @@ func TestBatchRoundTheDecorator(t *testing.T) {
 	require.NoError(t, w.q.SeeSessions(w.ctx, w.ids[0][:]).Close())
 	require.NoError(t, w.q.ForgetSessions(w.ctx, w.ids[0][:]).Close())
 	require.Zero(t, w.pool.Stat().AcquiredConns())
+}
+
+// TestBatchUnknownOutcome: the connection breaks while the COMMIT of a batch is on its way. The last item says so, and the fence
+// stays until the outcome is known.
+func TestBatchUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	w := newBatchWorld(t, sameConfig, sameOptions)
+	cut := newCutter(t, w.postgresAddr())
+	cut.hold = make(chan struct{})
+	w.q = batched.New(w.poolOf(func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.Host = "127.0.0.1"
+		cfg.ConnConfig.Port = uint16(cut.ln.Addr().(*net.TCPAddr).Port)
+		cfg.ConnConfig.Fallbacks = nil
+		cfg.ConnConfig.TLSConfig = nil
+	}), w.c)
+	w.warm()
+	before := w.read(w.other)
+	cut.armed.Store(true)
+	errs := w.rename(w.q, "second", "second")
+	require.Len(t, errs, 2)
+	require.NoError(t, errs[0])
+	require.ErrorIs(t, errs[1], cache.ErrOutcomeUnknown)
+	require.Equal(t, before, w.read(w.other))
+	require.Contains(t, w.fields(w.ctx, w.session(0, 0).key), "!")
+	close(cut.hold)
+	<-cut.cut
+	eventually(t, "the commit is visible", func() bool { return w.read(batchrepo.New(w.pool)).Sessions[w.ids[0][0]] == "second" })
+	w.agree()
+	for _, c := range w.cells() {
+		w.unfenced(w.ctx, c.key)
+	}
 }

@@ -18,7 +18,7 @@ import (
 // On the pool the statement is a transaction of its own. In a transaction the keys are kept for its Commit.
 func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T, []cache.Key, error)) (T, error) {
 	var zero T
-	if db.inTx() {
+	if db.bypasses() {
 		cache.NoFill(ctx)
 	}
 	switch {
@@ -41,8 +41,10 @@ func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T
 		}
 		return out, err
 	case db.core.cache.Disabled():
-		out, _, err := do(ctx, db.core.pool)
+		out, _, err := do(ctx, db.Source(ctx))
 		return out, err
+	case db.other != nil:
+		return writeOther(ctx, db, do)
 	}
 	conn, err := db.core.pool.Acquire(ctx)
 	if err != nil {

@@ -52,16 +52,20 @@ func (d batchDB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if len(b.QueuedQueries) == 0 || d.db.core.cache.Disabled() {
 		return d.DBTX.SendBatch(ctx, b)
 	}
+	var err error
 	r := &batchResults{total: len(b.QueuedQueries), row: d.row, keys: d.keys}
 	switch {
 	case d.db.tx != nil:
 		r.inTx(ctx, d.db.tx, b)
 	case d.db.foreign != nil:
 		r.inForeign(ctx, d.db.foreign, b)
+	case d.db.other != nil:
+		err = r.onOther(ctx, d.db, b)
 	default:
-		if err := r.onPool(ctx, d.db.core, b); err != nil {
-			return errBatch{err}
-		}
+		err = r.onPool(ctx, d.db.core, b)
+	}
+	if err != nil {
+		return errBatch{err}
 	}
 	return r
 }

@@ -717,12 +717,20 @@ func (f *goFile) dbFile() {
 	}
 	f.printf("// Queries has the methods of *%s.Queries. Cached reads are answered from the cache; a write that changes them\n"+
 		"// invalidates them around its commit; everything else goes to Postgres as it is.\n", repo)
+	if r.p.src.dbArg {
+		f.dbArgDoc()
+	}
 	f.printf("type Queries struct{ db *%s.DB }\n\n", pgfence)
 	if r.p.src.hasQuerier {
 		f.printf("var _ %s.Querier = (*Queries)(nil)\n\n", f.repo())
 	}
 	f.printf("// New returns the queries on a pool. Redis may be absent: reads then go to Postgres.\n")
 	f.printf("func New(pool *%s.Pool, c *%s.Cache) *Queries {\nreturn &Queries{db: %s.New(pool, c, statements)}\n}\n\n", pgxpool, cache, pgfence)
+	if r.p.src.dbArg {
+		f.dbArgMethods()
+		f.statements()
+		return
+	}
 	f.printf("// Begin starts a transaction, to be used through WithTx. Its Commit invalidates what was written.\n")
 	f.printf("func (q *Queries) Begin(ctx %s.Context) (%s.Tx, error) {\nreturn q.db.Begin(ctx)\n}\n\n", ctx, pgx)
 	f.printf("// BeginTx is Begin with options.\n")

@@ -90,22 +90,3 @@ func (w *write) destinations() []string {
 	}
 	return out
 }
-
-// db is the database of a method: that of Queries, or what the caller names.
-func (f *goFile) db() string {
-	if f.r.p.src.dbArg {
-		return "q.db.On(db)"
-	}
-	return "q.db"
-}
-
-// call writes the call of sqlc's method on a database.
-func (f *goFile) call(q *query, db, args string) string {
-	if args != "" {
-		args = ", " + args
-	}
-	if f.r.p.src.dbArg {
-		return fmt.Sprintf("%s.New().%s(ctx, %s%s)", f.repo(), q.name, db, args)
-	}
-	return fmt.Sprintf("%s.New(%s).%s(ctx%s)", f.repo(), db, q.name, args)
-}
