@@ -206,6 +206,19 @@ var batchCases = []batchCase{
 	}, func(w *batchWorld) []batchCell {
 		return []batchCell{w.session(0, 1), w.report(0, 1), w.list(0), w.session(1, 1), w.report(1, 1), w.list(1)}
 	}},
+	{"one row of several", func(w *batchWorld, q batched.QueryRepository) (errs []error) {
+		q.RetitleUsers(w.ctx, []batchrepo.RetitleUsersParams{{UserID: w.users[0], Title: "second"}, {UserID: uuid.New(), Title: "third"}}).
+			QueryRow(func(i int, _ uuid.UUID, err error) {
+				if i == 1 {
+					require.ErrorIs(w.t, err, pgx.ErrNoRows)
+					return
+				}
+				errs = append(errs, err)
+			})
+		return errs
+	}, func(w *batchWorld) []batchCell {
+		return []batchCell{w.session(0, 0), w.session(0, 1), w.report(0, 0), w.report(0, 1), w.list(0)}
+	}},
 	{"rows, many", func(w *batchWorld, q batched.QueryRepository) (errs []error) {
 		q.DeleteMessages(w.ctx, w.bodies()).Query(func(i int, rows []batchrepo.Message, err error) {
 			require.Equal(w.t, len(errs), i)

@@ -306,7 +306,8 @@ func (r *batchRows) end() {
 }
 
 func (r *batchRows) Close() {
-	for r.batch.row != nil && r.Next() { //nolint:revive // Next takes the keys
+	for more := r.batch.row != nil; more; { // Next takes the keys
+		more = r.Next()
 	}
 	r.Rows.Close()
 	r.end()

@@ -26,6 +26,10 @@ INSERT INTO messages (id, session_id, body) VALUES ($1, $2, $3);
 -- RetitleSessions tells one of its keys by its result only.
 UPDATE sessions SET title = $2 WHERE id = $1 RETURNING id, user_id, title;
 
+-- name: RetitleUsers :batchone
+-- RetitleUsers changes several rows, of which the caller sees one.
+UPDATE sessions SET title = $2 WHERE user_id = $1 RETURNING id;
+
 -- name: DeleteMessages :batchmany
 -- DeleteMessages has arguments that are no structs, and a result that may be NULL.
 DELETE FROM messages WHERE body = $1 RETURNING *;

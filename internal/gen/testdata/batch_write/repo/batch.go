@@ -452,6 +452,58 @@ func (b *RetitleSessionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const retitleUsers = `-- name: RetitleUsers :batchone
+UPDATE sessions SET title = $2 WHERE user_id = $1 RETURNING id
+`
+
+type RetitleUsersBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type RetitleUsersParams struct {
+	UserID uuid.UUID
+	Title  string
+}
+
+// RetitleUsers changes several rows, of which the caller sees one.
+func (q *Queries) RetitleUsers(ctx context.Context, arg []RetitleUsersParams) *RetitleUsersBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.UserID,
+			a.Title,
+		}
+		batch.Queue(retitleUsers, vals...)
+	}
+	br := q.db.SendBatch(ctx, batch)
+	return &RetitleUsersBatchResults{br, len(arg), false}
+}
+
+func (b *RetitleUsersBatchResults) QueryRow(f func(int, uuid.UUID, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var id uuid.UUID
+		if b.closed {
+			if f != nil {
+				f(t, id, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		row := b.br.QueryRow()
+		err := row.Scan(&id)
+		if f != nil {
+			f(t, id, err)
+		}
+	}
+}
+
+func (b *RetitleUsersBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const seeSessions = `-- name: SeeSessions :batchexec
 UPDATE sessions SET seen = now() WHERE id = $1
 `

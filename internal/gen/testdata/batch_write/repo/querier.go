@@ -37,6 +37,8 @@ type Querier interface {
 	Report(ctx context.Context, arg ReportParams) (string, error)
 	// RetitleSessions tells one of its keys by its result only.
 	RetitleSessions(ctx context.Context, arg []RetitleSessionsParams) *RetitleSessionsBatchResults
+	// RetitleUsers changes several rows, of which the caller sees one.
+	RetitleUsers(ctx context.Context, arg []RetitleUsersParams) *RetitleUsersBatchResults
 	// SeeSessions is a batch that no cached read depends on.
 	SeeSessions(ctx context.Context, id []uuid.UUID) *SeeSessionsBatchResults
 }

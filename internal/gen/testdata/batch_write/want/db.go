@@ -84,6 +84,7 @@ var statements = pgfence.Statements{
 		"RenameSessions":  {Write: true, Keys: renameSessionsKeys, Why: "it is a batch: call want.Queries.RenameSessions"},
 		"Report":          {},
 		"RetitleSessions": {Write: true, Why: "its keys come from RETURNING: call want.Queries.RetitleSessions"},
+		"RetitleUsers":    {Write: true, Why: "its keys come from RETURNING: call want.Queries.RetitleUsers"},
 		"SeeSessions":     {},
 	},
 	Tables: []string{"messages", "sessions"},

@@ -23,6 +23,7 @@ type QueryRepository interface {
 	RenameSessions(ctx context.Context, arg []repo.RenameSessionsParams) *repo.RenameSessionsBatchResults
 	AddMessages(ctx context.Context, arg []repo.AddMessagesParams) *repo.AddMessagesBatchResults
 	RetitleSessions(ctx context.Context, arg []repo.RetitleSessionsParams) *repo.RetitleSessionsBatchResults
+	RetitleUsers(ctx context.Context, arg []repo.RetitleUsersParams) *repo.RetitleUsersBatchResults
 	DeleteMessages(ctx context.Context, body []string) *repo.DeleteMessagesBatchResults
 	ClearSessions(ctx context.Context, userID []uuid.UUID) *repo.ClearSessionsBatchResults
 	EditMessages(ctx context.Context, arg []repo.EditMessagesParams) *repo.EditMessagesBatchResults
@@ -104,6 +105,24 @@ func (q *Queries) RetitleSessions(ctx context.Context, arg []repo.RetitleSession
 		return []cache.Key{SessionList.Key(row.UserID), Report.Key(row.UserID, a.ID)}, nil
 	}
 	return repo.New(q.db.Batch(ctx, keys, byRow)).RetitleSessions(ctx, arg)
+}
+
+// RetitleUsers changes several rows, of which the caller sees one.
+func (q *Queries) RetitleUsers(ctx context.Context, arg []repo.RetitleUsersParams) *repo.RetitleUsersBatchResults {
+	keys := make([]cache.Key, 0, len(arg))
+	for _, a := range arg {
+		keys = append(keys, SessionList.Key(a.UserID))
+	}
+	sent := slices.Clone(arg)
+	byRow := func(i int, scan func(...any) error) ([]cache.Key, error) {
+		var row uuid.UUID
+		if err := scan(&row); err != nil {
+			return nil, err
+		}
+		a := sent[i]
+		return []cache.Key{Session.Key(row), Report.Key(a.UserID, row)}, nil
+	}
+	return repo.New(q.db.Batch(ctx, keys, byRow)).RetitleUsers(ctx, arg)
 }
 
 // DeleteMessages has arguments that are no structs, and a result that may be NULL.
