@@ -18,7 +18,7 @@ import (
 // On the pool the statement is a transaction of its own. In a transaction the keys are kept for its Commit.
 func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T, []cache.Key, error)) (T, error) {
 	var zero T
-	if db.inTx() {
+	if db.bypasses() {
 		cache.NoFill(ctx)
 	}
 	if len(db.lookups) > 0 && !db.core.cache.Disabled() {
@@ -44,8 +44,10 @@ func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T
 		}
 		return out, err
 	case db.core.cache.Disabled():
-		out, _, err := do(ctx, db.core.pool)
+		out, _, err := do(ctx, db.Source(ctx))
 		return out, err
+	case db.other != nil:
+		return writeOther(ctx, db, do)
 	}
 	for tries := 1; ; tries++ {
 		out, err := writeOnce(ctx, db.core, do)

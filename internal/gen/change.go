@@ -354,8 +354,10 @@ func (d *deriver) unknown(c *change, m *mapping, missing []string, when, otherTy
 		f.Mend = append(f.Mend, fmt.Sprintf("read the old value in the same transaction by SELECT %s … FOR UPDATE, and tell it: … AND %s = @old_%s",
 			missing[0], missing[0], missing[0]),
 			fmt.Sprintf("split it: DELETE … RETURNING %s, then INSERT … RETURNING %s, in one transaction", cols, cols))
-	case q.cmd == ":exec" || q.cmd == ":execrows" || q.cmd == ":execresult":
+	case q.cmd == ":exec" || q.cmd == ":execrows" || q.cmd == ":execresult" || q.cmd == ":batchexec":
 		switch {
+		case q.batch():
+			f.Mend = append(f.Mend, fmt.Sprintf("make it :batchmany and add RETURNING %s", cols))
 		case c.insert && d.single:
 			f.Mend = append(f.Mend, fmt.Sprintf("make it :one and add RETURNING %s", cols))
 		case c.insert:

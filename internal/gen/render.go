@@ -230,7 +230,7 @@ func importBase(p string) string {
 
 // names chooses the package-level names and finds clashes.
 func (r *renderer) names() {
-	for _, w := range strings.Fields("q ctx db row rows rowsAffected commandTag keys key err missing k k2 k3 none context cache pgfence pgx repo time fmt") {
+	for _, w := range strings.Fields("q ctx db row rows rowsAffected commandTag keys key err missing k k2 k3 none byRow sent i scan slices context cache pgfence pgx repo time fmt") {
 		r.reserved[w] = true
 	}
 	for _, imp := range r.p.src.pkg.Imports() {
@@ -370,7 +370,7 @@ func (f *goFile) queryFile(name string) {
 			f.write(r.byQuery[q.name])
 		default:
 			f.head(q)
-			f.printf("return %s.New(q.db.Source(ctx)).%s(%s)\n}\n", f.repo(), q.name, f.callArgs(q))
+			f.printf("return %s\n}\n", f.call(q, f.db()+".Source(ctx)", f.callArgs(q)))
 		}
 	}
 }
@@ -386,6 +386,9 @@ func (r *renderer) param(name string) string {
 func (f *goFile) signature(q *query) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "(ctx %s.Context", f.use("context", "context"))
+	if f.r.p.src.dbArg {
+		fmt.Fprintf(&b, ", db %s.DBTX", f.repo())
+	}
 	for _, p := range q.params {
 		fmt.Fprintf(&b, ", %s %s", f.r.param(p.name), f.typ(p.typ))
 	}
@@ -412,12 +415,13 @@ func (f *goFile) head(q *query) {
 	f.printf("func (q *Queries) %s%s {\n", q.name, f.signature(q))
 }
 
+// callArgs are the arguments behind the context and the database.
 func (f *goFile) callArgs(q *query) string {
-	out := "ctx"
+	var out []string
 	for _, p := range q.params {
-		out += ", " + f.r.param(p.name)
+		out = append(out, f.r.param(p.name))
 	}
-	return out
+	return strings.Join(out, ", ")
 }
 
 // arg writes the n-th argument of a query: "id", "arg.UserID".
@@ -459,9 +463,9 @@ func (f *goFile) read(rd *cachedRead) {
 		cells = append(cells, f.arg(q, i))
 	}
 	ctx, pgfence := f.use("context", "context"), f.pgfence()
-	f.printf("return %s.Read(ctx, q.db, %s.Key(%s), %s.Cell(%s), func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence,
+	f.printf("return %s.Read(ctx, %s, %s.Key(%s), %s.Cell(%s), func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence, f.db(),
 		f.r.groups[rd.g.name], strings.Join(parts, ", "), name, strings.Join(cells, ", "), ctx, pgfence, f.typ(q.result))
-	f.printf("return %s.New(db).%s(%s)\n})\n}\n", f.repo(), q.name, f.callArgs(q))
+	f.printf("return %s\n})\n}\n", f.call(q, "db", f.callArgs(q)))
 }
 
 // readMany writes a cached batch read.
@@ -496,10 +500,10 @@ func (f *goFile) readMany(rd *cachedRead) {
 	case byConvert:
 		split = fmt.Sprintf("%s(%s)", f.typ(elem), split)
 	}
-	f.printf("return %s.ReadMany(ctx, q.db, %s, %s, %s.Cell(%s),\n", pgfence, f.arg(q, rd.list), key, f.r.vars[q.name], strings.Join(cells, ", "))
+	f.printf("return %s.ReadMany(ctx, %s, %s, %s, %s.Cell(%s),\n", pgfence, f.db(), f.arg(q, rd.list), key, f.r.vars[q.name], strings.Join(cells, ", "))
 	f.printf("func(row %s) %s { return %s },\n", f.typ(q.elem()), f.typ(elem), split)
 	f.printf("func(ctx %s.Context, db %s.DBTX, missing []%s) (%s, error) {\n", ctx, pgfence, f.typ(elem), f.typ(q.result))
-	f.printf("return %s.New(db).%s(%s)\n})\n}\n", f.repo(), q.name, f.missingArgs(rd))
+	f.printf("return %s\n})\n}\n", f.call(q, "db", f.missingArgs(rd)))
 }
 
 // missingArgs writes the arguments of a batch's call for the keys that are
@@ -507,13 +511,13 @@ func (f *goFile) readMany(rd *cachedRead) {
 func (f *goFile) missingArgs(rd *cachedRead) string {
 	q := rd.q
 	root, _, dotted := strings.Cut(q.args[rd.list].expr, ".")
-	out := "ctx"
+	var out []string
 	for _, p := range q.params {
 		switch {
 		case p.name != root:
-			out += ", " + f.r.param(p.name)
+			out = append(out, f.r.param(p.name))
 		case !dotted:
-			out += ", missing"
+			out = append(out, "missing")
 		default:
 			var fields []string
 			for i, a := range q.args {
@@ -527,10 +531,10 @@ func (f *goFile) missingArgs(rd *cachedRead) string {
 			if _, ptr := p.typ.(*types.Pointer); ptr {
 				amp = "&"
 			}
-			out += fmt.Sprintf(", %s%s{%s}", amp, f.typ(deref(p.typ)), strings.Join(fields, ", "))
+			out = append(out, fmt.Sprintf("%s%s{%s}", amp, f.typ(deref(p.typ)), strings.Join(fields, ", ")))
 		}
 	}
-	return out
+	return strings.Join(out, ", ")
 }
 
 // keyCode is a key as Go code.
@@ -643,6 +647,10 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 // write writes a write that invalidates something.
 func (f *goFile) write(w *write) {
 	q := w.q
+	if q.batch() {
+		f.batch(w)
+		return
+	}
 	f.hasKey = false
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
@@ -660,12 +668,12 @@ func (f *goFile) write(w *write) {
 	}
 	f.head(q)
 	ctx, pgfence, cache := f.use("context", "context"), f.pgfence(), f.cache()
-	db := "q.db"
+	db := f.db()
 	if len(w.lookups) > 0 {
-		db = fmt.Sprintf("q.db.LookUp(%s(%s)...)", f.r.lookupsFunc(q.name), strings.TrimPrefix(strings.TrimPrefix(f.callArgs(q), "ctx"), ", "))
+		db = fmt.Sprintf("%s.LookUp(%s(%s)...)", db, f.r.lookupsFunc(q.name), f.callArgs(q))
 		defer f.lookups(w)
 	}
-	call := fmt.Sprintf("%s.New(db).%s(%s)", f.repo(), q.name, f.callArgs(q))
+	call := f.call(q, "db", f.callArgs(q))
 	calls := func(ks []keyCode) (out []string) {
 		for _, k := range ks {
 			out = append(out, k.call())
@@ -829,12 +837,20 @@ func (f *goFile) dbFile() {
 	}
 	f.printf("// Queries has the methods of *%s.Queries. Cached reads are answered from the cache; a write that changes them\n"+
 		"// invalidates them around its commit; everything else goes to Postgres as it is.\n", repo)
+	if r.p.src.dbArg {
+		f.dbArgDoc()
+	}
 	f.printf("type Queries struct{ db *%s.DB }\n\n", pgfence)
 	if r.p.src.hasQuerier {
 		f.printf("var _ %s.Querier = (*Queries)(nil)\n\n", f.repo())
 	}
 	f.printf("// New returns the queries on a pool. Redis may be absent: reads then go to Postgres.\n")
 	f.printf("func New(pool *%s.Pool, c *%s.Cache) *Queries {\nreturn &Queries{db: %s.New(pool, c, statements)}\n}\n\n", pgxpool, cache, pgfence)
+	if r.p.src.dbArg {
+		f.dbArgMethods()
+		f.statements()
+		return
+	}
 	f.printf("// Begin starts a transaction, to be used through WithTx. Its Commit invalidates what was written.\n")
 	f.printf("func (q *Queries) Begin(ctx %s.Context) (%s.Tx, error) {\nreturn q.db.Begin(ctx)\n}\n\n", ctx, pgx)
 	f.printf("// BeginTx is Begin with options.\n")
@@ -907,6 +923,9 @@ func (f *goFile) statements() {
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys are looked up: call %s.Queries.%s", r.pkg, name))
 		case !w.fromArgs():
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys come from RETURNING: call %s.Queries.%s", r.pkg, name))
+		case w.q.batch():
+			f.printf("%q: {Write: true, Keys: %s, Why: %q},\n", name, r.keysFunc(name), fmt.Sprintf("it is a batch: call %s.Queries.%s", r.pkg, name))
+			funcs = append(funcs, w)
 		default:
 			f.printf("%q: {Write: true, Keys: %s},\n", name, r.keysFunc(name))
 			funcs = append(funcs, w)

@@ -23,6 +23,7 @@ type source struct {
 	pkg        *types.Package
 	hasQuerier bool            // emit_interface
 	build      string          // the constraint of build_tags, "" without one
+	dbArg      bool            // emit_methods_with_db_argument
 	initialism map[string]bool // words that the package writes in capitals: ID, URL
 	queries    []*query        // by file, then in the file's order
 	byName     map[string]*query
@@ -38,12 +39,13 @@ type query struct {
 	body string   // what stands below its name in the file
 	doc  []string // lines of the method's doc comment, without annotations
 
-	params  []methodParam // of the method, after ctx
+	params  []methodParam // of the method, after ctx and the database
 	result  types.Type    // nil for :exec and the batches' handles are in results
 	results *types.Tuple
-	args    []arg    // $1, $2, …; for :copyfrom, a row's values in column order
-	outs    []output // one per output column; nil where nothing is scanned
-	nilNone bool     // a :many that returns nil for no rows: sqlc without emit_empty_slices
+	args    []arg      // $1, $2, …; for :copyfrom, a row's values in column order
+	outs    []output   // one per output column; nil where nothing is scanned
+	row     types.Type // that one row is scanned into
+	nilNone bool       // a :many that returns nil for no rows: sqlc without emit_empty_slices
 
 	notes    annotations
 	tree     stmt // the parsed statement
@@ -59,7 +61,7 @@ type methodParam struct {
 // arg is the Go expression behind one $n.
 type arg struct {
 	name string     // the last name of the expression: "id", or "UserID" of arg.UserID
-	expr string     // "id", "arg.UserID"; for :copyfrom, relative to one row: ".UserID" or ""
+	expr string     // "id", "arg.UserID"; for :copyfrom, relative to one row: ".UserID" or ""; for a batch "a.UserID" or "a"
 	typ  types.Type // of the expression
 	col  string     // for :copyfrom, the column that it fills
 }
@@ -108,6 +110,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 	if f := checkPackage(p.Types, repoDir); f != nil {
 		return nil, Findings{f}, nil
 	}
+	s.dbArg = p.Types.Scope().Lookup("New").Type().(*types.Signature).Params().Len() == 0
 
 	located, findings, err := locate(queriesPath)
 	if err != nil {
@@ -116,6 +119,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 
 	consts := map[types.Object]string{} // the constant holding a query: its text
 	methods := map[string]*ast.FuncDecl{}
+	results := map[string]*ast.FuncDecl{} // of a batch: the method that reads them
 	for _, file := range p.Syntax {
 		for _, d := range file.Decls {
 			switch d := d.(type) {
@@ -132,8 +136,11 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 					}
 				}
 			case *ast.FuncDecl:
-				if d.Recv != nil && receiver(d) == "Queries" {
+				if receiver(d) == "Queries" {
 					methods[d.Name.Name] = d
+				}
+				if name, ok := strings.CutSuffix(receiver(d), "BatchResults"); ok && (d.Name.Name == "Query" || d.Name.Name == "QueryRow") {
+					results[name] = d
 				}
 			}
 		}
@@ -156,13 +163,19 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		if decl == nil {
 			return nil, nil, fmt.Errorf("%s: the package has the text of query %s but no method: run sqlc generate", repoDir, q.name)
 		}
-		q.fill(p, decl)
-		if !q.batch() {
-			q.findArgs(p.TypesInfo, decl, obj)
+		q.fill(p, decl, s.dbArg)
+		if q.batch() {
+			q.batchArgs(p.TypesInfo, decl)
 			q.ownNames(p.Types.Imports())
-			q.findOuts(p.TypesInfo, decl)
-			q.nilNone = q.cmd == ":many" && declaresSlice(decl)
+			if read := results[q.name]; read != nil {
+				q.findOuts(p.TypesInfo, read)
+			}
+			continue
 		}
+		q.findArgs(p.TypesInfo, decl, obj)
+		q.ownNames(p.Types.Imports())
+		q.findOuts(p.TypesInfo, decl)
+		q.nilNone = q.cmd == ":many" && declaresSlice(decl)
 	}
 	for name, loc := range located {
 		if loc.cmd != ":copyfrom" || methods[name] == nil {
@@ -170,7 +183,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		}
 		q := &query{name: name, cmd: loc.cmd, sql: loc.text}
 		s.byName[name] = q
-		q.fill(p, methods[name])
+		q.fill(p, methods[name], s.dbArg)
 		q.copyArgs()
 		q.copyColumns(methods[name])
 	}
@@ -262,17 +275,19 @@ func checkPackage(p *types.Package, repoDir string) *Finding {
 		}
 	}
 	params := newFunc.Type().(*types.Signature).Params()
-	if params.Len() != 1 || !types.Identical(params.At(0).Type(), dbtx.Type()) {
+	if params.Len() > 1 || params.Len() == 1 && !types.Identical(params.At(0).Type(), dbtx.Type()) {
 		return &Finding{
-			Pos: Position{File: repoDir}, Msg: "New of the package takes no DBTX: its methods take the database as an argument",
-			Why:  "the decorator chooses where a query runs, pool or transaction, and such methods leave that to the caller",
-			Mend: []string{"set emit_methods_with_db_argument: false in sqlc.yaml and run sqlc generate"},
+			Pos: Position{File: repoDir}, Msg: "New of the package takes neither a DBTX nor nothing: sqlc did not write it",
+			Mend: []string{"name the directory that sqlc writes with --repo"},
 		}
 	}
 	return nil
 }
 
 func receiver(d *ast.FuncDecl) string {
+	if d.Recv == nil {
+		return ""
+	}
 	t := d.Recv.List[0].Type
 	if star, ok := t.(*ast.StarExpr); ok {
 		t = star.X
@@ -285,12 +300,16 @@ func receiver(d *ast.FuncDecl) string {
 }
 
 // fill takes the method's signature and its doc comment.
-func (q *query) fill(p *packages.Package, d *ast.FuncDecl) {
+func (q *query) fill(p *packages.Package, d *ast.FuncDecl, dbArg bool) {
 	if d.Doc != nil {
 		q.doc = docLines(d)
 	}
 	sig := p.TypesInfo.Defs[d.Name].Type().(*types.Signature)
-	for i := 1; i < sig.Params().Len(); i++ {
+	first := 1 // behind the context
+	if dbArg {
+		first = 2
+	}
+	for i := first; i < sig.Params().Len(); i++ {
 		v := sig.Params().At(i)
 		q.params = append(q.params, methodParam{name: v.Name(), typ: v.Type()})
 	}
@@ -432,11 +451,49 @@ func (q *query) findOuts(info *types.Info, d *ast.FuncDecl) {
 			}
 			text := types.ExprString(addr.X)
 			o := output{typ: info.TypeOf(addr.X)}
+			q.row = info.TypeOf(root(addr.X))
 			if dot := strings.IndexByte(text, '.'); dot >= 0 {
 				o.path = text[dot:]
 			}
 			q.outs = append(q.outs, o)
 		}
+		return false
+	})
+}
+
+// root returns what stands before the dots of an expression.
+func root(e ast.Expr) ast.Expr {
+	for {
+		sel, ok := e.(*ast.SelectorExpr)
+		if !ok {
+			return e
+		}
+		e = sel.X
+	}
+}
+
+// batchArgs takes the arguments of one statement of a batch, which sqlc puts into
+// a slice for each row a: []interface{}{a.ID, a.Title}, or []interface{}{a}.
+func (q *query) batchArgs(info *types.Info, d *ast.FuncDecl) {
+	ast.Inspect(d.Body, func(n ast.Node) bool {
+		loop, ok := n.(*ast.RangeStmt)
+		if !ok {
+			return true
+		}
+		ast.Inspect(loop.Body, func(n ast.Node) bool {
+			list, ok := n.(*ast.CompositeLit)
+			if !ok {
+				return true
+			}
+			for _, e := range list.Elts {
+				a := argOf(info, e)
+				if _, whole := e.(*ast.Ident); whole && len(q.params) == 1 {
+					a.name = q.params[0].name
+				}
+				q.args = append(q.args, a)
+			}
+			return false
+		})
 		return false
 	})
 }

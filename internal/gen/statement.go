@@ -441,12 +441,12 @@ func (d *deriver) result(c *change, ret map[string]int) map[string][]value {
 	switch {
 	case len(ret) == 0:
 		return out
-	case q.cmd == ":many", q.cmd == ":batchmany", (q.cmd == ":one" || q.cmd == ":batchone") && d.single:
+	case q.cmd == ":many", q.cmd == ":one" && d.single, q.cmd == ":batchone", q.cmd == ":batchmany": // a batch's rows are all seen
 		for col, i := range ret {
 			out[col] = []value{{kind: ofOut, n: i}}
 		}
-	case q.cmd == ":one" || q.cmd == ":batchone":
-		c.notes = append(c.notes, note{text: "it may change several rows, and " + q.cmd + " returns only the first"})
+	case q.cmd == ":one":
+		c.notes = append(c.notes, note{text: "it may change several rows, and :one returns only the first"})
 	default:
 		c.notes = append(c.notes, note{text: q.cmd + " doesn't hand back what RETURNING says"})
 	}

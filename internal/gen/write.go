@@ -149,13 +149,6 @@ func (d *deriver) derive() {
 		return
 	}
 	d.explicit()
-	if q.batch() && (len(d.w.keys) > 0 || len(d.failed) > 0) {
-		p.fail(q.pos, fmt.Sprintf("%s is %s and changes cached reads of group %s", q.name, q.cmd, d.firstGroup()),
-			"batches of writes are not in this release", "make it :many or :exec with = ANY($n), or :copyfrom",
-			"run it without @cache on the reads it changes")
-		d.w.keys = nil
-		return
-	}
 	for _, g := range d.order {
 		if !d.covered(g) {
 			f := d.failed[g]
@@ -163,13 +156,6 @@ func (d *deriver) derive() {
 			p.findings = append(p.findings, f)
 		}
 	}
-}
-
-func (d *deriver) firstGroup() string {
-	if len(d.w.keys) > 0 {
-		return d.w.keys[0].g.name
-	}
-	return d.order[0]
 }
 
 // covered reports whether an @invalidates line speaks for the group.
@@ -291,7 +277,7 @@ func (d *deriver) named(e string) (value, string) {
 			switch {
 			case q.cmd == ":one" && !d.single:
 				return value{}, fmt.Sprintf("%s may change several rows, and :one returns only the first: use :many", q.name)
-			case q.cmd != ":one" && q.cmd != ":many":
+			case q.cmd != ":one" && q.cmd != ":many" && !q.batch():
 				return value{}, fmt.Sprintf("%s is %s and returns no rows", q.name, q.cmd)
 			}
 			return value{kind: ofOut, n: i}, ""
