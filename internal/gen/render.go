@@ -647,11 +647,11 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 // write writes a write that invalidates something.
 func (f *goFile) write(w *write) {
 	q := w.q
+	f.hasKey = false
 	if q.batch() {
 		f.batch(w)
 		return
 	}
-	f.hasKey = false
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
 	for _, t := range w.keys {

@@ -38,7 +38,7 @@ func (f *goFile) batch(w *write) {
 		f.printf("}\n")
 	}
 	if len(after) > 0 {
-		row = "byRow"
+		row, f.hasKey = "byRow", false
 		if mixed { // the rows are read later, when the caller may have put other arguments into the slice
 			f.printf("sent := %s.Clone(%s)\n", f.use("slices", "slices"), arg)
 		}

@@ -143,7 +143,7 @@ func (q *Queries) MoveMessages(ctx context.Context, db repo.DBTX, arg []*repo.Mo
 			return nil, err
 		}
 		var keys []cache.Key
-		key, err = Message.KeyOf(row.SessionID)
+		key, err := Message.KeyOf(row.SessionID)
 		if err != nil {
 			return nil, err
 		}
@@ -156,7 +156,7 @@ func (q *Queries) MoveMessages(ctx context.Context, db repo.DBTX, arg []*repo.Mo
 func (q *Queries) DeleteMessages(ctx context.Context, db repo.DBTX, arg []*repo.DeleteMessagesParams) *repo.DeleteMessagesBatchResults {
 	keys := make([]cache.Key, 0, len(arg))
 	for _, a := range arg {
-		key, err = Message.KeyOf(a.SessionID)
+		key, err := Message.KeyOf(a.SessionID)
 		if err != nil {
 			return repo.New().DeleteMessages(ctx, pgfence.FailedBatch(err), arg)
 		}
@@ -169,7 +169,7 @@ func (q *Queries) DeleteMessages(ctx context.Context, db repo.DBTX, arg []*repo.
 func (q *Queries) AddMessages(ctx context.Context, db repo.DBTX, arg []*repo.AddMessagesParams) *repo.AddMessagesBatchResults {
 	keys := make([]cache.Key, 0, len(arg))
 	for _, a := range arg {
-		key, err = Message.KeyOf(a.SessionID)
+		key, err := Message.KeyOf(a.SessionID)
 		if err != nil {
 			return repo.New().AddMessages(ctx, pgfence.FailedBatch(err), arg)
 		}
