@@ -67,7 +67,6 @@ var refusals = []struct {
 		{"An upsert that moves the row that it finds", `ON CONFLICT finds`, ""},
 		{"An insert whose key the database makes", `inserts rows .*doesn't tell`, "InsertDefault"},
 		{"It doesn't tell which rows", `doesn't tell`, ""},
-		{"A batch of writes", `is :batch`, ""},
 	}},
 	{"It may change any table", []kind{
 		{"A trigger or a rule", `which has (trigger|rule)`, ""},
@@ -82,7 +81,6 @@ var refusals = []struct {
 	}},
 	{"The package that sqlc wrote", []kind{
 		{"It is not for pgx/v5", `not made for pgx`, ""},
-		{"Its methods take the database", `takes no DBTX`, ""},
 	}},
 }
 
