@@ -161,7 +161,7 @@ func (d *deriver) need(c *change, m *mapping) {
 		name string
 		vals map[string][]value
 	}{{"before", c.old}, {"after", c.new}} {
-		if side.vals == nil {
+		if side.vals == nil || m.excludes(c.table, side.vals) {
 			continue
 		}
 		tuple := &keyTuple{g: m.read.g}
@@ -192,6 +192,19 @@ func (d *deriver) need(c *change, m *mapping) {
 		}
 		d.add(tuple)
 	}
+}
+
+// excludes reports whether rows with these values never meet the read's condition.
+func (m *mapping) excludes(t *table, vals map[string][]value) bool {
+	for col, want := range m.filters {
+		for _, v := range vals[col] {
+			class := t.col(col) != nil && t.col(col).typ == "bool"
+			if v.kind == isNull || v.kind == ofConst && v.text != want && (!class || v.text == "true" || v.text == "false") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // spread lists the tuples that a tuple with candidates stands for.
@@ -284,6 +297,8 @@ func (d *deriver) usable(g *group, part int, v value) bool {
 	case ofConst:
 		_, ok := constExpr(v.text, to)
 		return ok
+	case unknown:
+		return false
 	case ofSome:
 		return !slices.ContainsFunc(v.some, func(o value) bool { return !d.usable(g, part, o) })
 	}

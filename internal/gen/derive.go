@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 )
 
 // project is everything that one run knows.
@@ -57,10 +58,11 @@ type mapping struct {
 	read     *cachedRead
 	occ      *occurrence
 	table    *table
-	cols     [][]string // for each key part, the columns that equal it
-	chains   []string   // how, for explain
-	required bool       // without a row of the table, the read returns no row
-	via      *viaQuery  // instead of cols and chains
+	cols     [][]string        // for each key part, the columns that equal it
+	chains   []string          // how, for explain
+	required bool              // without a row of the table, the read returns no row
+	via      *viaQuery         // instead of cols and chains
+	filters  map[string]string // columns that must have a constant
 }
 
 func (p *project) fail(pos Position, msg, why string, mend ...string) {
@@ -344,12 +346,31 @@ func (p *project) mapRead(r *cachedRead) {
 	if r.batch && !p.checkBatch(r) {
 		return
 	}
-	for _, o := range a.occs {
-		if _, ok := stale[o.table]; ok {
+	for _, arm := range alternatives(sel) {
+		if arm == sel || r.batch {
+			p.mapTables(r, a, sel, vias)
 			continue
 		}
-		m := &mapping{read: r, occ: o, table: o.table}
-		if a.plain && q.cmd == ":one" && len(o.guards) == 0 && a.top != nil && slices.Contains(a.top.items, o) && sel.GetOp() == pg.SetOperation_SETOP_NONE {
+		one := analyzeRead(p.schema, arm)
+		one.findRefs(sel) // all of the query is read, whichever arm holds
+		p.mapTables(r, one, sel, vias)
+	}
+	for _, v := range vias {
+		if !v.used {
+			p.fail(v.pos, fmt.Sprintf("@via %s on %s is not needed", v.table, q.name), "the table is tied to the key: "+strings.Join(v.tied, "; "), "remove it")
+		}
+	}
+}
+
+// mapTables maps each table of a read, under one arm of an OR at the top of its
+// WHERE: each row of the result meets one of the arms.
+func (p *project) mapTables(r *cachedRead, a *analysis, sel *pg.SelectStmt, vias map[*table]*viaQuery) {
+	for _, o := range a.occs {
+		if _, ok := r.stale[o.table]; ok {
+			continue
+		}
+		m := &mapping{read: r, occ: o, table: o.table, filters: p.filters(a, o)}
+		if a.plain && r.q.cmd == ":one" && len(o.guards) == 0 && a.top != nil && slices.Contains(a.top.items, o) && sel.GetOp() == pg.SetOperation_SETOP_NONE {
 			m.required = true
 		}
 		var missing []string
@@ -401,11 +422,59 @@ func (p *project) mapRead(r *cachedRead) {
 		p.checkTypes(r, m)
 		r.maps = append(r.maps, m)
 	}
-	for _, v := range vias {
-		if !v.used {
-			p.fail(v.pos, fmt.Sprintf("@via %s on %s is not needed", v.table, q.name), "the table is tied to the key: "+strings.Join(v.tied, "; "), "remove it")
+}
+
+// maxArms bounds the arms into which the ORs of a read are taken apart.
+const maxArms = 16
+
+// alternatives lists the SELECTs of which every row of a SELECT is a row of one: one
+// for each arm of the ORs at the top of its WHERE. Without such an OR it is the
+// SELECT itself.
+func alternatives(sel *pg.SelectStmt) []*pg.SelectStmt {
+	out := [][]*pg.Node{nil}
+	split := false
+	for _, c := range conjuncts(sel.GetWhereClause()) {
+		arms := []*pg.Node{c}
+		if or := c.GetBoolExpr(); or != nil && or.GetBoolop() == pg.BoolExprType_OR_EXPR && len(out)*len(or.GetArgs()) <= maxArms {
+			arms, split = or.GetArgs(), true
+		}
+		var next [][]*pg.Node
+		for _, conds := range out {
+			for _, arm := range arms {
+				next = append(next, append(slices.Clone(conds), arm))
+			}
+		}
+		out = next
+	}
+	if !split {
+		return []*pg.SelectStmt{sel}
+	}
+	var sels []*pg.SelectStmt
+	for _, conds := range out {
+		one := proto.Clone(sel).(*pg.SelectStmt)
+		one.WhereClause = &pg.Node{Node: &pg.Node_BoolExpr{BoolExpr: &pg.BoolExpr{Boolop: pg.BoolExprType_AND_EXPR, Args: conds}}}
+		sels = append(sels, one)
+	}
+	return sels
+}
+
+// filters lists the constants that columns of an occurrence must have in every row
+// that reaches the result: "state = 'running'". Only types whose constants are
+// written in one way count.
+func (p *project) filters(a *analysis, o *occurrence) map[string]string {
+	out := map[string]string{}
+	for _, c := range o.table.cols {
+		class, _ := p.schema.class(c)
+		if class != "text" && class != "bool" && !strings.HasPrefix(class, "enum ") {
+			continue
+		}
+		for at := range a.reach(o, c.name) {
+			if at.occ == nil && at.col[0] == '=' && (class != "bool" || at.col == "=true" || at.col == "=false") {
+				out[c.name] = at.col[1:]
+			}
 		}
 	}
+	return out
 }
 
 func matviewOf(a *analysis, ref refusal) *table {

@@ -17,7 +17,7 @@ func (d *deriver) merge(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown 
 	matched, target := d.targetScope(rel, []*pg.Node{s.GetSourceRelation()}, s.GetJoinCondition(), s.GetWithClause())
 	alone, loner := d.targetScope(rel, nil, nil, nil)
 	source := d.analysis()
-	from := &scope{merged: map[string]place{}, env: source.with(s.GetWithClause(), nil)}
+	from := &scope{merged: map[string]place{}, env: source.with(s.GetWithClause(), d.env)}
 	source.from(from, s.GetSourceRelation(), nil)
 	source.top = from
 

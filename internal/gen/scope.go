@@ -35,6 +35,9 @@ type analysis struct {
 	bound   *[][]value  // see bind
 	writes  bool        // the statement changes rows; a read is analysed more narrowly
 
+	one   map[*pg.Node]bool // statements in WITH that change one row at most
+	nulls map[place]bool    // columns that are NULL in every row that meets the condition
+
 	// returned tells what a statement in WITH returns; nil in a read.
 	returned func(*pg.Node) []returnedColumn
 	plain    bool // the outermost SELECT has one branch, no aggregate, no grouping
@@ -68,6 +71,7 @@ type occurrence struct {
 	refs    map[string]bool // columns used
 	loc     int             // where the statement names it, or the view through which it is read
 	locked  bool            // FOR UPDATE or FOR NO KEY UPDATE
+	one     bool            // something derived that has one row at most
 }
 
 // returnedColumn is a column that a statement in WITH returns, and the values that
@@ -145,7 +149,7 @@ func (e *environment) find(name string) *cte {
 }
 
 func newAnalysis(s *schema) *analysis {
-	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}, bound: &[][]value{}, viewAt: map[*table]int{}}
+	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}, bound: &[][]value{}, nulls: map[place]bool{}, viewAt: map[*table]int{}}
 }
 
 // maxDepth bounds views over views and nested queries.
@@ -380,6 +384,9 @@ func (a *analysis) outputs(sc *scope, targets []*pg.Node) []outColumn {
 			}
 			out := outColumn{name: name, val: t.GetVal()}
 			at := a.operand(sc, t.GetVal())
+			if f := t.GetVal().GetFuncCall(); a.writes && f != nil && len(f.GetArgs()) == 1 && isUnnest(f) {
+				at, _ = a.arrayOperand(f.GetArgs()[0])
+			}
 			if k := t.GetVal().GetAConst(); at.free && at.class == "" && k != nil { // as Postgres types it here
 				switch {
 				case k.GetIval() != nil:
@@ -437,7 +444,9 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 		_, outs := a.selectStmt(r.GetSubquery().GetSelectStmt(), inner, o, false)
 		if lists := r.GetSubquery().GetSelectStmt().GetValuesLists(); len(lists) > 0 {
 			outs = a.valuesColumns(o, lists)
+			o.one = len(lists) == 1
 		}
+		o.one = o.one || oneRow(r.GetSubquery().GetSelectStmt())
 		o.show(outs, names(r.GetAlias().GetColnames()), a)
 		return []*occurrence{o}
 	case n.GetRangeFunction() != nil:
@@ -681,6 +690,7 @@ func (a *analysis) cteRef(sc *scope, c *cte, alias string, renamed []string, gua
 	o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
 	sc.items = append(sc.items, o)
 	sel := c.expr.GetCtequery().GetSelectStmt()
+	o.one = a.one[c.expr.GetCtequery()] || oneRow(sel)
 	if sel == nil && a.returned != nil && len(a.returned(c.expr.GetCtequery())) > 0 {
 		a.showReturned(o, c.expr, renamed)
 		return o
@@ -703,6 +713,34 @@ func (a *analysis) cteRef(sc *scope, c *cte, alias string, renamed []string, gua
 	}
 	o.show(outs, cols, a)
 	return o
+}
+
+// oneRow reports whether a sub-select has one row at most, however often it is
+// evaluated. One that skips locked rows may take another row each time.
+func oneRow(sel *pg.SelectStmt) bool {
+	if sel == nil || len(sel.GetLockingClause()) > 0 || sel.GetOp() > pg.SetOperation_SETOP_NONE || hasSet(sel.GetTargetList()) {
+		return false
+	}
+	if len(sel.GetGroupClause()) == 0 && hasAggregate(sel.GetTargetList()) {
+		return true
+	}
+	return len(sel.GetFromClause()) == 0 && len(sel.GetValuesLists()) == 0
+}
+
+// hasSet reports whether a target list calls a function that may return several
+// rows: any that isn't known to return one.
+func hasSet(targets []*pg.Node) bool {
+	found := false
+	for _, n := range targets {
+		walk(n, func(m protoMessage) bool {
+			if f, ok := m.(*pg.FuncCall); ok {
+				name := lastName(f.GetFuncname())
+				found = found || setReturning[name] || !known[name] && !aggregates[name]
+			}
+			return true
+		})
+	}
+	return found
 }
 
 // showReturned makes the columns that a statement in WITH returns visible.
@@ -859,6 +897,36 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 		}
 		p := place{col: "=" + text}
 		return operand{at: p, free: true, text: p.text()}
+	case n.GetCoalesceExpr() != nil && a.writes:
+		// The first that isn't NULL is one of those that may be anything else.
+		var each [][]value
+		var out operand
+		for i, arg := range n.GetCoalesceExpr().GetArgs() {
+			o := a.operand(sc, arg)
+			if !o.free || o.why != "" || i > 0 && o.class != out.class {
+				return operand{}
+			}
+			out = o
+			vals := a.values(o.at)
+			if len(vals) == 0 {
+				return operand{}
+			}
+			if vals = slices.DeleteFunc(slices.Clone(vals), func(v value) bool { return v.kind == isNull }); len(vals) > 0 {
+				each = append(each, vals)
+			}
+		}
+		vals := oneOf(each)
+		if vals == nil {
+			return operand{}
+		}
+		out.at, out.text = a.bind(vals), "coalesce(…)"
+		return out
+	case n.GetSubLink() != nil && a.writes:
+		if s := n.GetSubLink(); s.GetSubLinkType() == pg.SubLinkType_EXPR_SUBLINK && a.standsAlone(sc, s.GetSubselect()) {
+			// A scalar sub-select is evaluated once: one value, which only the database knows.
+			return operand{at: a.bind([]value{{kind: unknown}}), free: true, text: "(SELECT …)"}
+		}
+		return operand{}
 	case n.GetTypeCast() != nil:
 		tc := n.GetTypeCast()
 		o := a.operand(sc, tc.GetArg())
@@ -887,6 +955,36 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 		return o
 	}
 	return operand{}
+}
+
+// standsAlone reports whether a sub-select speaks of nothing outside of it.
+func (a *analysis) standsAlone(sc *scope, n *pg.Node) bool {
+	inside, columns := tableNames(n), map[string]bool{}
+	walk(n, func(m protoMessage) bool {
+		switch m := m.(type) {
+		case *pg.RangeVar:
+			if t, _ := a.schema.find(m.GetSchemaname(), m.GetRelname()); t != nil && t.view == nil {
+				for _, c := range t.cols {
+					columns[c.name] = true
+				}
+			}
+		}
+		return true
+	})
+	alone := true
+	walk(n, func(m protoMessage) bool {
+		if c, ok := m.(*pg.ColumnRef); ok {
+			parts, _ := columnPath(c)
+			switch {
+			case len(parts) > 1:
+				alone = alone && inside[parts[len(parts)-2]] && sc.named(parts[len(parts)-2]) == 0
+			case len(parts) == 1:
+				alone = alone && columns[parts[0]]
+			}
+		}
+		return alone
+	})
+	return alone
 }
 
 // equal records that two operands are equal where the guards hold.
@@ -956,6 +1054,16 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 		}
 		return true
 	}
+	if n := c.GetNullTest(); n != nil && a.writes && n.GetNulltesttype() == pg.NullTestType_IS_NULL {
+		if o := a.operand(sc, n.GetArg()); o.at.occ != nil && len(o.at.occ.guards) == 0 && o.at.occ.scope == sc {
+			a.nulls[o.at] = true
+		}
+		return false
+	}
+	if or := c.GetBoolExpr(); or != nil && or.GetBoolop() == pg.BoolExprType_OR_EXPR && a.writes {
+		a.either(sc, or.GetArgs(), guards)
+		return false
+	}
 	e := c.GetAExpr()
 	if e == nil || !isEquals(e.GetName()) {
 		return false
@@ -985,6 +1093,29 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 		}
 	}
 	return false
+}
+
+// either reads "x = $1 OR x = $2" as "x is one of these".
+func (a *analysis) either(sc *scope, arms []*pg.Node, guards []*region) {
+	var col *pg.Node
+	var items []*pg.Node
+	for _, n := range arms {
+		e := n.GetAExpr()
+		if e == nil || e.GetKind() != pg.A_Expr_Kind_AEXPR_OP || !isEquals(e.GetName()) {
+			return
+		}
+		l, r := e.GetLexpr(), e.GetRexpr()
+		if r.GetColumnRef() != nil {
+			l, r = r, l
+		}
+		if col != nil && a.operand(sc, col).at != a.operand(sc, l).at {
+			return
+		}
+		col, items = l, append(items, r)
+	}
+	if r, ok := a.oneOf(sc, items); ok {
+		a.equal(a.operand(sc, col), r, guards)
+	}
 }
 
 // oneOf reads the items of an IN as "one of these".

@@ -44,16 +44,19 @@ func (d *deriver) statement(n *pg.Node, top bool, shown sink) []*change {
 	if n.GetInsertStmt() != nil || n.GetUpdateStmt() != nil || n.GetDeleteStmt() != nil || n.GetMergeStmt() != nil {
 		d.statements++
 	}
-	passed := d.passed(n, top)
+	passed, around := d.passed(n, top), d.env
+	defer func() { d.env = around }()
 	for _, c := range withClause(n).GetCtes() {
 		cte := c.GetCommonTableExpr()
 		if cte.GetCtequery().GetSelectStmt() == nil {
+			d.env = d.analysis().with(withClause(n), around) // it sees those before it
 			for _, ch := range d.statement(cte.GetCtequery(), false, passed[cte.GetCtename()]) {
 				ch.inner = true
 				out = append(out, ch)
 			}
 		}
 	}
+	d.env = around
 	returning := func(list []*pg.Node) sink {
 		if top {
 			return d.outermost(len(list))
@@ -244,6 +247,7 @@ func (d *deriver) analysis() *analysis {
 	a := newAnalysis(d.p.schema)
 	a.bound, a.writes = &d.bound, true
 	a.returned = func(n *pg.Node) []returnedColumn { return d.returns[n] }
+	a.one = d.one
 	return a
 }
 
@@ -252,7 +256,7 @@ func (d *deriver) analysis() *analysis {
 func (d *deriver) targetScope(rel *pg.RangeVar, from []*pg.Node, where *pg.Node, with *pg.WithClause) (*analysis, *occurrence) {
 	a := d.analysis()
 	sc := &scope{merged: map[string]place{}}
-	sc.env = a.with(with, nil)
+	sc.env = a.with(with, d.env)
 	// The target is never a CTE of the same name.
 	plain := &scope{merged: sc.merged}
 	target := a.rangeVar(plain, rel, nil)
@@ -263,6 +267,20 @@ func (d *deriver) targetScope(rel *pg.RangeVar, from []*pg.Node, where *pg.Node,
 	}
 	a.condition(sc, where, nil)
 	a.top = sc
+	// A row that was read under a lock is the row that is changed, as it is before.
+	for _, o := range slices.Clone(a.occs) {
+		if o == target || !o.locked || !a.sameRow(target, o) {
+			continue
+		}
+		for _, c := range target.table.cols {
+			if class, _ := a.schema.class(c); class != "" {
+				a.connect(place{target, c.name}, place{o, c.name}, nil)
+			}
+			if a.nulls[place{o, c.name}] {
+				a.nulls[place{target, c.name}] = true
+			}
+		}
+	}
 	return a, target
 }
 
@@ -334,10 +352,29 @@ func (a *analysis) bind(vals []value) place {
 	return place{col: "$" + strconv.Itoa(boundFrom+len(*a.bound))}
 }
 
-// singleRow reports whether the WHERE clause names at most one row.
-func (a *analysis) singleRow(o *occurrence) bool {
+// singleRow reports whether the condition names at most one row of an occurrence:
+// by a whole unique key, whose columns have one value each, or stand in the only
+// row of another table.
+func (a *analysis) singleRow(o *occurrence) bool { return a.single(o, nil) }
+
+func (a *analysis) single(o *occurrence, asking []*occurrence) bool {
+	if o.one {
+		return true
+	}
+	if o.table == nil || slices.Contains(asking, o) {
+		return false
+	}
+	asking = append(asking, o)
 	return o.table.hasUnique(func(col string) bool {
-		return slices.ContainsFunc(a.known(o, col), value.exact)
+		if slices.ContainsFunc(a.known(o, col), func(v value) bool { return v.exact() && v.kind != ofOut && v.kind != ofLook }) {
+			return true
+		}
+		for at := range a.reach(o, col) {
+			if at.occ != nil && at.occ != o && a.single(at.occ, asking) {
+				return true
+			}
+		}
+		return false
 	})
 }
 
@@ -388,8 +425,9 @@ func (r returning) of(o *occurrence) map[string]int {
 	return out
 }
 
-// old finds the columns that show what the target's row was before, read from
-// the same row under a lock:
+// old finds the columns that show what the target's row was before: columns of
+// other tables that the condition says are equal, and those read from the same row
+// under a lock:
 //
 //	WITH old AS (SELECT id, user_id FROM sessions WHERE id = $1 FOR UPDATE)
 //	UPDATE sessions SET user_id = $2 FROM old WHERE sessions.id = old.id RETURNING old.user_id
@@ -401,6 +439,14 @@ func (r returning) old(a *analysis, target *occurrence) map[string]int {
 	for i, c := range r.outs {
 		if c.at.occ == nil || c.at.occ == target || r.at[i] < 0 {
 			continue
+		}
+		for _, col := range target.table.cols { // what the condition says of the row as it is before
+			if class, _ := a.schema.class(col); class == "" {
+				continue
+			}
+			if _, ok := a.reach(target, col.name)[c.at]; ok {
+				out[col.name] = r.at[i]
+			}
 		}
 		for at := range a.reach(c.at.occ, c.at.col) {
 			if at.occ == nil || !at.occ.locked || at.occ.table != target.table || !a.sameRow(target, at.occ) {
@@ -417,15 +463,12 @@ func (r returning) old(a *analysis, target *occurrence) map[string]int {
 // keep remembers what a statement in a WITH clause returns, for those who read
 // from it.
 func (d *deriver) keep(n *pg.Node, a *analysis, r returning, target *occurrence, vals map[string][]value) {
+	d.one[n] = d.one[n] || target != nil && a.singleRow(target)
 	for _, o := range r.outs {
 		c := returnedColumn{name: o.name, class: a.classOf(o.at)}
 		switch {
 		case o.at.occ == target:
-			for _, v := range vals[o.at.col] {
-				if v.isArg() {
-					c.values = append(c.values, v)
-				}
-			}
+			c.values = append(c.values, vals[o.at.col]...)
 		case o.at.occ != nil:
 			c.values = a.valuesOf(o.at)
 		}
@@ -473,6 +516,9 @@ func (d *deriver) update(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	c.never = a.never(target)
 	for _, col := range t.cols {
 		where := slices.Concat(a.known(target, col.name), was[col.name])
+		if a.nulls[place{target, col.name}] {
+			where = append(where, value{kind: isNull})
+		}
 		if c.sets[col.name] {
 			c.old[col.name] = where
 			if !c.rewritten[col.name] {
@@ -705,6 +751,7 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	if top || shown != nil {
 		d.single = rows.single
 	}
+	d.one[n] = rows.single
 
 	conflict := s.GetOnConflictClause()
 	list := d.returning(a, s.GetReturningList(), shown)
@@ -776,7 +823,7 @@ func (d *deriver) multiplies(targets []*pg.Node) bool {
 				return true
 			}
 			name := lastName(f.GetFuncname())
-			scalar := known[name] && !setReturning[name] || changing[name] || acting[name] || sessionFuncs[name]
+			scalar := aggregates[name] || known[name] && !setReturning[name] || changing[name] || acting[name] || sessionFuncs[name]
 			found = found || d.p.schema.function(name) != nil || !scalar
 			return true
 		})
@@ -806,7 +853,7 @@ func (d *deriver) proposed(s *pg.InsertStmt, a *analysis) proposal {
 		return p
 	}
 	sel := s.GetSelectStmt().GetSelectStmt()
-	env := a.with(s.GetWithClause(), nil)
+	env := a.with(s.GetWithClause(), d.env)
 	if len(sel.GetValuesLists()) > 0 {
 		for _, v := range sel.GetValuesLists() {
 			var row []proposedValue
@@ -843,9 +890,8 @@ func (d *deriver) branch(p *proposal, sel *pg.SelectStmt, env *environment) {
 		row = append(row, proposedValue{expr: o.val, out: o, sc: sc})
 	}
 	p.rows = append(p.rows, row)
-	p.single = p.single && !d.multiplies(sel.GetTargetList()) && !slices.ContainsFunc(sc.items, func(o *occurrence) bool {
-		return o.table == nil || !p.a.singleRow(o)
-	})
+	aggregated := hasAggregate(sel.GetTargetList()) && len(sel.GetGroupClause()) == 0
+	p.single = p.single && !d.multiplies(sel.GetTargetList()) && (aggregated || !slices.ContainsFunc(sc.items, func(o *occurrence) bool { return !p.a.singleRow(o) }))
 }
 
 // starred reports whether a SELECT has a * among its targets.

@@ -46,11 +46,12 @@ const (
 	ofOut                    // a column of the result
 	ofSome                   // one of several values, and nobody can tell which
 	ofLook                   // a column of a lookup, which runs before the statement
+	unknown                  // one value for the whole statement, which only the database knows
 	isNull                   // NULL: no key, since an equality never matches it
 )
 
 // isArg reports whether the value is known from the arguments alone.
-func (v value) isArg() bool { return v.kind != ofOut && v.kind != ofLook }
+func (v value) isArg() bool { return v.kind != ofOut && v.kind != ofLook && v.kind != unknown }
 
 // exact reports whether the value is the one of each row, and not one of a list
 // of candidates.
@@ -105,7 +106,7 @@ func (p *project) deriveWrites() {
 				w.explicit = append(w.explicit, n)
 			}
 		}
-		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}, returns: map[*pg.Node][]returnedColumn{}}
+		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}, returns: map[*pg.Node][]returnedColumn{}, one: map[*pg.Node]bool{}}
 		p.during(q, d.derive)
 		if len(w.keys) > 0 || len(w.tables) > 0 {
 			p.writes = append(p.writes, w)
@@ -125,6 +126,8 @@ type deriver struct {
 	statements  int                           // writes seen
 	here        int                           // where in the text the derivation stands; 0: the statement as a whole
 	bound       [][]value                     // see analysis.bind
+	env         *environment                  // the WITH clause around the statement
+	one         map[*pg.Node]bool             // statements in WITH that change one row at most
 	returns     map[*pg.Node][]returnedColumn // of the statements in WITH
 	called      bool                          // it calls functions of the schema that may write
 	noRows      string                        // why the rows of the statement can't be selected for a lookup

@@ -294,13 +294,13 @@ func (q *Queries) UpsertSchedule(ctx context.Context, arg repo.UpsertSchedulePar
 // ClaimJobs takes jobs that nobody runs: WorkerJobs had none of them before.
 func (q *Queries) ClaimJobs(ctx context.Context, arg repo.ClaimJobsParams) ([]repo.Job, error) {
 	return pgfence.Write(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]repo.Job, []cache.Key, error) {
-		keys := []cache.Key{WorkerJobs.Key(arg.WorkerID)}
+		keys := []cache.Key{QueueJobs.Key(arg.Queue), WorkerJobs.Key(arg.WorkerID)}
 		rows, err := repo.New(db).ClaimJobs(ctx, arg)
 		if err != nil {
 			return rows, keys, err
 		}
 		for _, row := range rows {
-			keys = append(keys, QueueJobs.Key(row.Queue), Job.Key(row.ID), JobDedup.Key(row.Queue, row.DedupKey))
+			keys = append(keys, Job.Key(row.ID), JobDedup.Key(arg.Queue, row.DedupKey))
 		}
 		return rows, keys, nil
 	})

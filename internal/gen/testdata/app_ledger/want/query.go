@@ -405,7 +405,7 @@ func (q *Queries) SetTaxID(ctx context.Context, arg repo.SetTaxIDParams) (repo.H
 		if err != nil {
 			return row, []cache.Key{Holder.Key(arg.ID), HolderTax.Key(&arg.TaxID)}, err
 		}
-		return row, []cache.Key{Holder.Key(arg.ID), HolderTax.Key(&arg.TaxID), HolderExternal.Key(row.ExternalID)}, nil
+		return row, []cache.Key{Holder.Key(arg.ID), HolderTax.Key(&arg.TaxID), HolderExternal.Key(row.ExternalID), HolderTax.Key(row.TaxID)}, nil
 	})
 }
 
