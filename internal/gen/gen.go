@@ -8,11 +8,14 @@
 // them is missing, there is a finding instead of code: the place, the read that
 // would go stale, the reason, and what to write.
 //
-// The steps, one file each: schema.go reads the DDL, load.go and source.go the package of
+// The steps, one file each: schema.go reads the DDL, source.go the package of
 // sqlc and the query files, annotation.go the annotations; scope.go finds the
-// equalities of a statement, derive.go maps the cached reads, write.go finds the
-// keys of the writes; render.go writes Go; map.go makes the map, explain.go
-// and dot.go write it. place.go finds in the .sql file what was parsed elsewhere.
+// equalities of a statement, derive.go maps the cached reads, via.go reads their
+// @via lines. write.go finds the keys of a write: statement.go and merge.go list
+// the changes that it makes by itself, trigger.go and body.go those of triggers
+// and functions, change.go takes the keys of a change and follows its cascades,
+// lookup.go writes the queries that find what only the database knows. render.go
+// writes Go, map.go and explain.go the map.
 package gen
 
 import (
