@@ -3,8 +3,6 @@ package gen
 import (
 	"slices"
 	"strings"
-
-	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
 // What is parsed is the text that sqlc made of a query: without comments, with *
@@ -182,17 +180,4 @@ func leftmost[M protoMessage](parts ...M) int {
 		})
 	}
 	return first
-}
-
-// callOf returns where a statement calls a function by its name; 0 when it does so
-// only through an operator or a view.
-func callOf(n *pg.Node, name string) int {
-	at := 0
-	walk(n, func(m protoMessage) bool {
-		if f, ok := m.(*pg.FuncCall); ok && at == 0 && lastName(f.GetFuncname()) == name {
-			at = int(f.GetLocation())
-		}
-		return at == 0
-	})
-	return at
 }

@@ -961,9 +961,8 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 func (a *analysis) standsAlone(sc *scope, n *pg.Node) bool {
 	inside, columns := tableNames(n), map[string]bool{}
 	walk(n, func(m protoMessage) bool {
-		switch m := m.(type) {
-		case *pg.RangeVar:
-			if t, _ := a.schema.find(m.GetSchemaname(), m.GetRelname()); t != nil && t.view == nil {
+		if r, ok := m.(*pg.RangeVar); ok {
+			if t, _ := a.schema.find(r.GetSchemaname(), r.GetRelname()); t != nil && t.view == nil {
 				for _, c := range t.cols {
 					columns[c.name] = true
 				}
