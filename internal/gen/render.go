@@ -41,6 +41,8 @@ type goFile struct {
 	r       *renderer
 	body    bytes.Buffer
 	imports map[string]string // path → name
+
+	keyDeclared bool // the block that is being written has a variable key
 }
 
 func (f *goFile) printf(format string, args ...any) { fmt.Fprintf(&f.body, format, args...) }
@@ -527,7 +529,14 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 		f.printf("if %s {\n", strings.Join(k.guards, " && "))
 	}
 	if k.keyOf {
-		f.printf("key, err := %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", k.call(), fail)
+		assign := ":="
+		if len(k.loops) == 0 { // else it stands in a block of its own
+			if f.keyDeclared {
+				assign = "="
+			}
+			f.keyDeclared = true
+		}
+		f.printf("key, err %s %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", assign, k.call(), fail)
 	} else {
 		f.printf("keys = append(keys, %s)\n", k.call())
 	}
@@ -542,6 +551,7 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 // write writes a write that invalidates something.
 func (f *goFile) write(w *write) {
 	q := w.q
+	f.keyDeclared = false
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
 	for _, t := range w.keys {
@@ -584,6 +594,7 @@ func (f *goFile) write(w *write) {
 	if q.cmd == ":copyfrom" {
 		f.printf("keys := make([]%s.Key, 0, %s)\n", cache, times(len(before), "len("+f.r.param(q.params[0].name)+")"))
 		f.printf("for _, row := range %s {\n", f.r.param(q.params[0].name))
+		f.keyDeclared = false
 		f.appendKeys(before, zero)
 		f.printf("}\n%s, err := %s\nreturn %s, keys, err\n})\n}\n", name, call, name)
 		return
@@ -625,6 +636,7 @@ func (f *goFile) write(w *write) {
 		f.printf("keys := make([]%s.Key, 0, %s)\n", cache, times(len(after), "len(rows)"))
 	}
 	f.printf("for _, row := range rows {\n")
+	f.keyDeclared = false
 	f.appendKeys(after, fail)
 	f.printf("}\nreturn rows, keys, nil\n})\n}\n")
 }
