@@ -251,7 +251,7 @@ func (s *workshop) plan(ctx context.Context, p *madeProject, name string, seed, 
 	for _, q := range p.queries {
 		if q.group != "" {
 			out.Reads = append(out.Reads, proof.Read{
-				Name: q.name, Kind: q.kind, Group: q.group, Ordered: q.ordered || q.cmd == ":one", NegativeOff: strings.Contains(p.optionsOf(q.group), "negative=off"),
+				Name: q.name, Kind: q.kind, Group: q.group, Ordered: q.ordered || q.cmd == ":one",
 			})
 		} else {
 			out.Statement = append(out.Statement, proof.Write{Name: q.name, Kind: q.kind})

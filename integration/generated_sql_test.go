@@ -114,16 +114,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	return out
 }
 
-// optionsOf returns a group's options; they stand on its first read.
-func (p *madeProject) optionsOf(group string) string {
-	for _, q := range p.queries {
-		if q.group == group {
-			return q.options
-		}
-	}
-	return ""
-}
-
 // maker writes one project.
 type maker struct {
 	r      *rand.Rand

@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	proofProjects = 3
-	proofWrites   = 200 // of each, so that together they are more than ten thousand
+	proofProjects = 8
+	proofWrites   = 1300 // of each, so that together they are more than ten thousand
 	proofMutants  = 6
 )
 
 // proofTally adds up reports.
 type proofTally struct {
-	writes, comparisons, hits    int
-	writeKinds, readKinds, modes map[string]int
+	writes, effective, comparisons, hits int
+	writeKinds, readKinds, modes         map[string]int
 }
 
 // TestGeneratedDecoratorNeverStale makes random projects, generates their decorators as a user would (sqlc, pgaside), and
@@ -57,8 +57,8 @@ func TestGeneratedDecoratorNeverStale(t *testing.T) {
 			t.Fatalf("repeat it by PGASIDE_TEST_SEED=%d", seed+round)
 		}
 	}
-	t.Logf("%d writes, %d comparisons, %d hits\nwrites that changed a cached result, by kind: %s\nchanges, by the read's kind: %s\nwrites, by transaction: %s",
-		all.writes, all.comparisons, all.hits, tallyText(all.writeKinds), tallyText(all.readKinds), tallyText(all.modes))
+	t.Logf("%d writes, %d steps that changed a row, %d comparisons, %d hits\nwrites that changed a cached result, by kind: %s\nchanges, by the read's kind: %s\nwrites, by transaction: %s",
+		all.writes, all.effective, all.comparisons, all.hits, tallyText(all.writeKinds), tallyText(all.readKinds), tallyText(all.modes))
 	require.GreaterOrEqual(t, all.writes, 10_000)
 	require.Greater(t, all.hits, all.comparisons/2, "most comparisons were not with the cache: they show little")
 	for _, kind := range []string{
@@ -131,6 +131,7 @@ func proofRound(t *testing.T, seed uint64, all *proofTally) {
 
 func (all *proofTally) add(rep *proof.Report) {
 	all.writes += rep.Accepted
+	all.effective += rep.Effective
 	all.comparisons += rep.Comparisons
 	all.hits += rep.Hits
 	for _, to := range []struct{ all, of map[string]int }{

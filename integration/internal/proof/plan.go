@@ -43,11 +43,10 @@ type Project struct {
 
 // Read is a cached read.
 type Read struct {
-	Name        string
-	Kind        string // what the test must see at work
-	Group       string
-	Ordered     bool // the SQL orders its rows wholly
-	NegativeOff bool // of its group
+	Name    string
+	Kind    string // what the test must see at work
+	Group   string
+	Ordered bool // the SQL orders its rows wholly
 }
 
 // Write is a write of the project.
@@ -61,6 +60,7 @@ type Report struct {
 	Name        string
 	Attempted   int            // writes that were sent
 	Accepted    int            // those that Postgres took
+	Effective   int            // steps after which a row was another one
 	Comparisons int            // of a cached read with the source
 	Hits        int            // those that were answered from the cache
 	WriteKinds  map[string]int // writes alone in their transaction that changed a cached result, by kind
