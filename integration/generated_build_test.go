@@ -246,7 +246,7 @@ func (s *workshop) plan(ctx context.Context, p *madeProject, name string, seed, 
 	url := databaseURL(postgres.URL(), database)
 	executeSQL(ctx, s.t, url, p.schema())
 	out := proof.Project{
-		Name: name, Seed: seed, Stream: stream, Writes: writes, Database: url, Redis: shared.URL(), Namespace: shared.Namespace() + database,
+		Name: name, Seed: seed, Stream: stream, Enough: writes, Database: url, Redis: shared.URL(), Namespace: shared.Namespace() + database,
 	}
 	for _, q := range p.queries {
 		if q.group != "" {
@@ -254,7 +254,7 @@ func (s *workshop) plan(ctx context.Context, p *madeProject, name string, seed, 
 				Name: q.name, Kind: q.kind, Group: q.group, Ordered: q.ordered || q.cmd == ":one",
 			})
 		} else {
-			out.Statement = append(out.Statement, proof.Write{Name: q.name, Kind: q.kind})
+			out.Writes = append(out.Writes, proof.Write{Name: q.name, Kind: q.kind})
 		}
 	}
 	return out

@@ -66,7 +66,7 @@ func (m *maker) read(t *madeTable, n int) {
 	key := m.key(t)
 	other := m.column(t)
 	child, ref, hasChild := m.child(t)
-	switch kind := m.r.IntN(19); {
+	switch kind := (m.turn + n) % 19; { // each kind in its turn
 	case kind <= 1:
 		q.kind, key = "pk", t.pk
 		where, params := m.equal("", key)
@@ -152,8 +152,7 @@ func (m *maker) read(t *madeTable, n int) {
 	default:
 		q.kind = "union"
 		where, params := m.equal("", key)
-		again := strings.ReplaceAll(where, " = ", " = ")
-		q.sql = fmt.Sprintf("SELECT id FROM %s WHERE %s UNION SELECT id FROM %s WHERE %s AND %s IS NOT NULL", t.name, where, t.name, again, other.name)
+		q.sql = fmt.Sprintf("SELECT id FROM %s WHERE %s UNION SELECT id FROM %s WHERE %s AND %s IS NOT NULL", t.name, where, t.name, where, other.name)
 		q.params = params
 	}
 	if len(q.params) > 3 {
@@ -178,7 +177,7 @@ func (m *maker) write(t *madeTable, n int) {
 	q := &madeQuery{name: fmt.Sprintf("Write%d", n)}
 	one := false // at most one row
 	returns := true
-	switch m.r.IntN(15) {
+	switch (m.turn + n) % 15 {
 	case 0, 1:
 		q.kind, one = "insert", true
 		q.sql = "INSERT INTO " + t.name + " " + m.row(t)
@@ -230,9 +229,20 @@ func (m *maker) write(t *madeTable, n int) {
 		return
 	case 12:
 		q.kind = "cte"
-		inner := fmt.Sprintf("DELETE FROM %s WHERE %s RETURNING *", t.name, m.match(t, "", m.key(t)))
+		key := slices.Clone(t.pk) // what a statement in WITH changes must be known from its arguments
+		for _, ref := range t.refs {
+			for _, c := range ref.columns {
+				if !slices.Contains(key, c) {
+					key = append(key, c)
+				}
+			}
+		}
+		if m.oneIn(3) {
+			key = m.key(t)
+		}
+		inner := fmt.Sprintf("DELETE FROM %s WHERE %s RETURNING *", t.name, m.match(t, "", key))
 		if m.oneIn(2) {
-			inner = fmt.Sprintf("UPDATE %s SET %s WHERE %s RETURNING *", t.name, m.set(t, ""), m.match(t, "", m.key(t)))
+			inner = fmt.Sprintf("UPDATE %s SET %s WHERE %s RETURNING *", t.name, m.set(t, ""), m.match(t, "", key))
 		}
 		if m.oneIn(2) {
 			q.sql, q.cmd = fmt.Sprintf("WITH w AS (%s) SELECT count(*) FROM w", inner), ":one"

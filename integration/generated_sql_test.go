@@ -25,9 +25,7 @@ type madeTable struct {
 	pk      []string
 	uniques [][]string
 	foreign []string // table constraints
-	suffix  string   // of CREATE TABLE
 	refs    []madeRef
-	apart   bool // has triggers or partitions: joined with nothing, and written only by queries that say what they change
 }
 
 type madeColumn struct {
@@ -66,7 +64,7 @@ func (p *madeProject) schema() string {
 			lines = append(lines, "UNIQUE ("+strings.Join(u, ", ")+")")
 		}
 		lines = append(lines, t.foreign...)
-		fmt.Fprintf(&b, "CREATE TABLE %s (\n    %s\n)%s;\n", t.name, strings.Join(lines, ",\n    "), t.suffix)
+		fmt.Fprintf(&b, "CREATE TABLE %s (\n    %s\n);\n", t.name, strings.Join(lines, ",\n    "))
 	}
 	return b.String() + p.extra
 }
@@ -121,10 +119,13 @@ type maker struct {
 	groups map[string]string // by what the key is made of
 	views  map[string]*madeTable
 	params int
+	turn   int // the kind of query to begin with
+	plain  bool
 }
 
-func makeProject(r *rand.Rand, name string) *madeProject {
-	m := &maker{r: r, p: &madeProject{name: name}, groups: map[string]string{}, views: map[string]*madeTable{}}
+// makeProject makes a project. A plain one has few tables of few types, so that every kind of query is accepted and meets rows.
+func makeProject(r *rand.Rand, name string, plain bool) *madeProject {
+	m := &maker{r: r, p: &madeProject{name: name}, groups: map[string]string{}, views: map[string]*madeTable{}, turn: r.IntN(100), plain: plain}
 	m.p.options = fmt.Sprintf(`
         emit_interface: %t
         emit_empty_slices: %t
@@ -141,7 +142,11 @@ func makeProject(r *rand.Rand, name string) *madeProject {
           - {db_type: timestamptz, nullable: true, go_type: {import: time, type: Time, pointer: true}}
 `
 	}
-	for i := range 5 + r.IntN(3) {
+	tables := 5 + r.IntN(3)
+	if plain {
+		tables = 3
+	}
+	for i := range tables {
 		m.table(fmt.Sprintf("t%d", i+1))
 	}
 	m.view()
@@ -151,7 +156,7 @@ func makeProject(r *rand.Rand, name string) *madeProject {
 	if m.oneIn(2) {
 		m.partitioned()
 	}
-	// Each kind stands once in a while; some tables have most of the queries, so that reads and writes meet.
+	// Few tables have all the queries, so that reads and writes meet.
 	hot := m.p.tables[:min(4, len(m.p.tables))]
 	for i := range 16 {
 		t := hot[r.IntN(len(hot))]
@@ -217,6 +222,9 @@ func (m *maker) table(name string) {
 		}
 		for _, k := range ref.keys {
 			rest := m.pick("", "", " NOT NULL")
+			if m.plain {
+				rest = ""
+			}
 			typ := to.column(k).typ
 			if m.oneIn(3) {
 				rest = " DEFAULT " + m.literal(typ)
@@ -231,7 +239,14 @@ func (m *maker) table(name string) {
 		return ref
 	}
 
-	idType := m.pick(madeTypes[:len(madeTypes)-1]...) // of a bool there would be two rows
+	types := madeTypes
+	if m.plain {
+		types = []string{"int", "text"}
+	}
+	idType := m.pick(types...)
+	for idType == "bool" { // there would be two rows
+		idType = m.pick(types...)
+	}
 	rest := ""
 	switch {
 	case idType == "int" && m.oneIn(2):
@@ -243,7 +258,7 @@ func (m *maker) table(name string) {
 	t.pk = []string{"id"}
 	if len(m.p.tables) > 0 {
 		ref := refer(m.p.tables[m.r.IntN(len(m.p.tables))], "up_")
-		if m.oneIn(3) {
+		if !m.plain && m.oneIn(3) {
 			t.pk = append(slices.Clone(ref.columns), "id")
 		}
 	}
@@ -254,8 +269,11 @@ func (m *maker) table(name string) {
 		refer(t, "own_")
 	}
 	for i := range 1 + m.r.IntN(3) {
-		typ := m.pick(madeTypes...)
+		typ := m.pick(types...)
 		rest := m.pick("", "", " NOT NULL", " DEFAULT "+m.literal(typ))
+		if m.plain {
+			rest = ""
+		}
 		add(string(rune('a'+i)), typ, rest)
 	}
 	if m.oneIn(3) {
@@ -316,18 +334,20 @@ func (m *maker) triggered() {
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.updated_at = clock_timestamp(); RETURN NEW; END $$;
 CREATE TRIGGER touch BEFORE UPDATE ON touched FOR EACH ROW EXECUTE FUNCTION touch();
 `
-	for _, q := range []*madeQuery{
+	m.p.queries = append(m.p.queries, []*madeQuery{
 		{name: "GetTouched", kind: "triggered", cmd: ":one", sql: "SELECT * FROM touched WHERE id = @p1", group: "touched", params: []string{"p1"}},
 		{name: "ListTouched", kind: "triggered", cmd: ":many", sql: "SELECT * FROM touched WHERE k = @p1 ORDER BY id", group: "touched_list", params: []string{"p1"}, ordered: true},
 		{name: "AddTouched", kind: "insert", cmd: ":exec", sql: "INSERT INTO touched (id, k, n) VALUES (@p1, @p2, @p3)"},
 		{name: "DropTouched", kind: "delete", cmd: ":many", sql: "DELETE FROM touched WHERE id = @p1 RETURNING k"},
-		{name: "SetTouched", kind: "triggered", cmd: ":one", sql: "UPDATE touched SET n = @p1 WHERE id = @p2 RETURNING *",
-			covers: map[string]string{"touched": "touched(p2)", "touched_list": "touched_list(k)"}},
-		{name: "SetAllTouched", kind: "triggered", cmd: ":many", sql: "UPDATE touched SET n = @p1 WHERE k = @p2 RETURNING id",
-			covers: map[string]string{"touched": "touched(id)", "touched_list": "touched_list(p2)"}},
-	} {
-		m.p.queries = append(m.p.queries, q)
-	}
+		{
+			name: "SetTouched", kind: "triggered", cmd: ":one", sql: "UPDATE touched SET n = @p1 WHERE id = @p2 RETURNING *",
+			covers: map[string]string{"touched": "touched(p2)", "touched_list": "touched_list(k)"},
+		},
+		{
+			name: "SetAllTouched", kind: "triggered", cmd: ":many", sql: "UPDATE touched SET n = @p1 WHERE k = @p2 RETURNING id",
+			covers: map[string]string{"touched": "touched(id)", "touched_list": "touched_list(p2)"},
+		},
+	}...)
 }
 
 // partitioned adds a table with partitions. What its writes change must be said, and is.
@@ -336,16 +356,20 @@ func (m *maker) partitioned() {
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
 CREATE TABLE parted_rest PARTITION OF parted DEFAULT;
 `
-	for _, q := range []*madeQuery{
+	m.p.queries = append(m.p.queries, []*madeQuery{
 		{name: "GetParted", kind: "partitioned", cmd: ":one", sql: "SELECT * FROM parted WHERE k = @p1 AND id = @p2", group: "parted", params: []string{"p1", "p2"}},
 		{name: "ListParted", kind: "partitioned", cmd: ":many", sql: "SELECT * FROM parted WHERE k = @p1 ORDER BY id", group: "parted_list", params: []string{"p1"}, ordered: true},
-		{name: "AddParted", kind: "partitioned", cmd: ":exec", sql: "INSERT INTO parted (k, id, n) VALUES (@p1, @p2, @p3)",
-			covers: map[string]string{"parted": "parted(p1, p2)", "parted_list": "parted_list(p1)"}},
-		{name: "SetParted", kind: "partitioned", cmd: ":exec", sql: "UPDATE parted SET n = @p1 WHERE k = @p2 AND id = @p3",
-			covers: map[string]string{"parted": "parted(p2, p3)", "parted_list": "parted_list(p2)"}},
-		{name: "DropParted", kind: "partitioned", cmd: ":many", sql: "DELETE FROM parted WHERE k = @p1 RETURNING id",
-			covers: map[string]string{"parted": "parted(p1, id)", "parted_list": "parted_list(p1)"}},
-	} {
-		m.p.queries = append(m.p.queries, q)
-	}
+		{
+			name: "AddParted", kind: "partitioned", cmd: ":exec", sql: "INSERT INTO parted (k, id, n) VALUES (@p1, @p2, @p3)",
+			covers: map[string]string{"parted": "parted(p1, p2)", "parted_list": "parted_list(p1)"},
+		},
+		{
+			name: "SetParted", kind: "partitioned", cmd: ":exec", sql: "UPDATE parted SET n = @p1 WHERE k = @p2 AND id = @p3",
+			covers: map[string]string{"parted": "parted(p2, p3)", "parted_list": "parted_list(p2)"},
+		},
+		{
+			name: "DropParted", kind: "partitioned", cmd: ":many", sql: "DELETE FROM parted WHERE k = @p1 RETURNING id",
+			covers: map[string]string{"parted": "parted(p1, id)", "parted_list": "parted_list(p1)"},
+		},
+	}...)
 }

@@ -33,12 +33,12 @@ type Project struct {
 	Name      string // as registered
 	Seed      uint64
 	Stream    uint64 // which of the sequences of the seed
-	Writes    int    // stop after so many that Postgres accepted
+	Enough    int    // stop after so many that Postgres accepted
 	Database  string // URL; its schema is there, its tables are empty
 	Redis     string // URL
 	Namespace string
 	Reads     []Read
-	Statement []Write
+	Writes    []Write
 }
 
 // Read is a cached read.

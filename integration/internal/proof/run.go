@@ -86,6 +86,11 @@ func (p *run) run(ctx context.Context) error {
 		return err
 	}
 	cfg.MaxConns = 4
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { // without it pgx knows no lists of an enum
+		types, err := conn.LoadTypes(ctx, []string{"mood", "_mood"})
+		conn.TypeMap().RegisterTypes(types)
+		return err
+	}
 	if p.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return err
 	}
@@ -109,7 +114,7 @@ func (p *run) run(ctx context.Context) error {
 	if err := p.pass(ctx); err != nil {
 		return err
 	}
-	for n := 0; p.report.Accepted < p.p.Writes && n < 20*p.p.Writes && p.report.Difference == ""; n++ {
+	for n := 0; p.report.Accepted < p.p.Enough && n < 20*p.p.Enough && p.report.Difference == ""; n++ {
 		p.last = p.plan()
 		if err := p.take(ctx, p.last); err != nil {
 			return fmt.Errorf("step %d, %s: %w", n, p.last, err)
@@ -315,9 +320,9 @@ func (p *run) plan() *step {
 		s.undo = p.r.IntN(2) == 0
 	}
 	for range n {
-		w := &p.p.Statement[p.r.IntN(len(p.p.Statement))]
+		w := &p.p.Writes[p.r.IntN(len(p.p.Writes))]
 		for p.r.IntN(5) > 1 && !w.adds() { // what adds rows fails most: without more of it the tables stand empty
-			w = &p.p.Statement[p.r.IntN(len(p.p.Statement))]
+			w = &p.p.Writes[p.r.IntN(len(p.p.Writes))]
 		}
 		m := p.q.methods.MethodByName(w.Name).Type()
 		sw := stepWrite{Write: w}
