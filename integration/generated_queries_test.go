@@ -151,14 +151,15 @@ func (m *maker) read(t *madeTable, n int) {
 		}
 	default:
 		q.kind = "union"
-		where, params := m.equal("", key)
-		q.sql = fmt.Sprintf("SELECT id FROM %s WHERE %s UNION SELECT id FROM %s WHERE %s AND %s IS NOT NULL", t.name, where, t.name, where, other.name)
+		where, params := m.equal("x.", key)
+		again := strings.ReplaceAll(where, "x.", "y.") // sqlc finds a bare column of both branches ambiguous
+		q.sql = fmt.Sprintf("SELECT x.id FROM %s x WHERE %s UNION SELECT y.id FROM %s y WHERE %s AND y.%s IS NOT NULL", t.name, where, t.name, again, other.name)
 		q.params = params
 	}
 	if len(q.params) > 3 {
 		return
 	}
-	q.group = m.group(t, append([]string{fmt.Sprint(q.kind == "batch" && t.column(key[0]).typ == "date")}, key...), n)
+	q.group = m.group(t, key, n)
 	switch m.r.IntN(6) {
 	case 0:
 		q.options = " negative=off"
