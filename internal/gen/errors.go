@@ -10,14 +10,18 @@ import (
 type Position struct {
 	File string // as reached from the working directory
 	Line int    // 1 is the first; 0 when the whole file is meant
+	Col  int    // in characters, 1 is the first; 0 when the whole line is meant
 }
 
-// String returns "file:line".
+// String returns "file:line:col", as far as it is known.
 func (p Position) String() string {
-	if p.Line == 0 {
+	switch {
+	case p.Line == 0:
 		return p.File
+	case p.Col == 0:
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
 	}
-	return fmt.Sprintf("%s:%d", p.File, p.Line)
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
 }
 
 // Finding is one thing that keeps a project from being generated: where, what,

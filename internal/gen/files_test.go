@@ -116,13 +116,13 @@ func TestStaleSqlcOutput(t *testing.T) {
 	t.Parallel()
 
 	opts := copyCase(t, "single")
-	text, err := os.ReadFile(opts.Queries)
+	text, err := os.ReadFile(opts.Queries[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	changed := strings.Replace(string(text), "-- name: ListTitles :many", "-- name: ListAllTitles :many", 1)
 	changed += "\n-- name: Like :exec\nSELECT 1;\n"
-	if err := os.WriteFile(opts.Queries, []byte(changed), 0o644); err != nil {
+	if err := os.WriteFile(opts.Queries[0], []byte(changed), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Run(opts)
@@ -146,17 +146,17 @@ func TestUnreadableProject(t *testing.T) {
 
 	opts := copyCase(t, "single")
 	broken := opts
-	broken.Schema = filepath.Join(filepath.Dir(opts.Schema), "nowhere")
+	broken.Schema = []string{filepath.Join(filepath.Dir(opts.Schema[0]), "nowhere")}
 	if _, err := Run(broken); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Run without a schema = %v", err)
 	}
 	broken = opts
-	broken.Queries = filepath.Join(filepath.Dir(opts.Queries), "nowhere")
+	broken.Queries = []string{filepath.Join(filepath.Dir(opts.Queries[0]), "nowhere")}
 	if _, err := Run(broken); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Run without queries = %v", err)
 	}
 
-	if err := os.WriteFile(opts.Schema, []byte("CREATE TABLE (;"), 0o644); err != nil {
+	if err := os.WriteFile(opts.Schema[0], []byte("CREATE TABLE (;"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Run(opts)

@@ -106,7 +106,7 @@ func runSqlc() error {
 func runCase(name string) (*Result, error) {
 	dir := filepath.Join("testdata", name)
 	return Run(Options{
-		Repo: filepath.Join(dir, "repo"), Schema: filepath.Join(dir, "schema.sql"), Queries: filepath.Join(dir, "query.sql"),
+		Repo: filepath.Join(dir, "repo"), Schema: []string{filepath.Join(dir, "schema.sql")}, Queries: []string{filepath.Join(dir, "query.sql")},
 		Out: filepath.Join(dir, "want"),
 	})
 }
@@ -227,7 +227,7 @@ func copyCase(t *testing.T, name string) Options {
 		t.Fatal(err)
 	}
 	return Options{
-		Repo: filepath.Join(dir, "repo"), Schema: filepath.Join(dir, "schema.sql"), Queries: filepath.Join(dir, "query.sql"),
+		Repo: filepath.Join(dir, "repo"), Schema: []string{filepath.Join(dir, "schema.sql")}, Queries: []string{filepath.Join(dir, "query.sql")},
 		Out: filepath.Join(dir, "cached"),
 	}
 }

@@ -2,9 +2,29 @@
 
 package gen
 
-import pg "github.com/pganalyze/pg_query_go/v6"
+import (
+	"errors"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+	"github.com/pganalyze/pg_query_go/v6/parser"
+)
 
 // parseSQL parses with Postgres' own grammar, compiled from C.
 func parseSQL(sql string) (*pg.ParseResult, error) {
 	return pg.Parse(sql)
+}
+
+// scanSQL splits a text into tokens as Postgres does.
+func scanSQL(sql string) (*pg.ScanResult, error) {
+	return pg.Scan(sql)
+}
+
+// errorCursor returns the character, from 1, at which an error of parseSQL
+// stands; 0 when it is not known.
+func errorCursor(err error) int {
+	var e *parser.Error
+	if errors.As(err, &e) {
+		return e.Cursorpos
+	}
+	return 0
 }

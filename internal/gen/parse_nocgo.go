@@ -3,12 +3,30 @@
 package gen
 
 import (
+	"errors"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 	pgwasm "github.com/wasilibs/go-pgquery"
+	"github.com/wasilibs/go-pgquery/parser"
 )
 
 // parseSQL parses with Postgres' own grammar, compiled to WebAssembly: the
 // same tree, slower to start (the module is compiled on the first call).
 func parseSQL(sql string) (*pg.ParseResult, error) {
 	return pgwasm.Parse(sql)
+}
+
+// scanSQL splits a text into tokens as Postgres does.
+func scanSQL(sql string) (*pg.ScanResult, error) {
+	return pgwasm.Scan(sql)
+}
+
+// errorCursor returns the character, from 1, at which an error of parseSQL
+// stands; 0 when it is not known.
+func errorCursor(err error) int {
+	var e *parser.Error
+	if errors.As(err, &e) {
+		return e.Cursorpos
+	}
+	return 0
 }

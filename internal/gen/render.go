@@ -78,7 +78,7 @@ func (f *goFile) pgx() string     { return f.use(pgxPath, "pgx") }
 // render returns the files of the generated package by name.
 func (p *project) render() (map[string][]byte, error) {
 	r := &renderer{
-		p: p, pkg: packageName(p.opts.Out), reserved: map[string]bool{}, groups: map[string]string{}, vars: map[string]string{},
+		p: p, pkg: p.opts.Package, reserved: map[string]bool{}, groups: map[string]string{}, vars: map[string]string{},
 		ifaces: map[string]string{}, byQuery: map[string]*write{}, reads: map[string]*cachedRead{},
 	}
 	for _, w := range p.writes {

@@ -6,7 +6,6 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
-	"os"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -80,7 +79,7 @@ var header = regexp.MustCompile(`^-- name: (\w+) (:\w+)`)
 
 // loadSource type-checks the package that sqlc wrote, and nothing else: its
 // imports come from compiled export data.
-func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
+func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error) {
 	abs, err := filepath.Abs(repoDir)
 	if err != nil {
 		return nil, nil, err
@@ -115,7 +114,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		return nil, Findings{f}, nil
 	}
 
-	located, findings, err := locate(queriesPath)
+	located, findings, err := locate(queriesPaths)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -175,7 +174,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		if !ok || loc.cmd != q.cmd {
 			findings = append(findings, &Finding{
 				Pos: Position{File: repoDir},
-				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, queriesPath),
+				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, strings.Join(queriesPaths, ", ")),
 				Mend: []string{
 					"run sqlc generate: the package is not what sqlc makes of these queries",
 					"name the queries' directory with --queries",
@@ -184,6 +183,9 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 			continue
 		}
 		q.pos, q.file = loc.pos, strings.TrimSuffix(filepath.Base(loc.pos.File), ".sql")
+		if f := loc.checkText(q); f != nil {
+			findings = append(findings, f)
+		}
 		notes, fs := parseAnnotations(loc.comments)
 		q.notes = notes
 		findings = append(findings, fs...)
@@ -191,6 +193,10 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 	}
 	for name, loc := range located {
 		if s.byName[name] == nil {
+			if f := loc.checkSyntax(name); f != nil {
+				findings = append(findings, f)
+				continue
+			}
 			findings = append(findings, &Finding{
 				Pos: loc.pos, Msg: fmt.Sprintf("query %s isn't in the package that sqlc wrote", name),
 				Mend: []string{"run sqlc generate"},
@@ -446,7 +452,8 @@ func (s *source) capitals(name string) {
 type location struct {
 	pos      Position
 	cmd      string
-	text     string
+	text     string    // without lines of comment
+	raw      string    // all that follows the line of its name
 	comments []comment // the lines of comment of the query
 }
 
@@ -462,19 +469,23 @@ var (
 )
 
 // locate finds each query's file, line and comments.
-func locate(path string) (map[string]location, Findings, error) {
-	files, err := sqlFiles(path, false)
+func locate(paths []string) (map[string]location, Findings, error) {
+	files, err := sqlFiles(paths, false)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the queries: %w", err)
 	}
 	var findings Findings
 	out := map[string]location{}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, f, err := readSQL(file)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read the queries: %w", err)
 		}
-		lines := strings.Split(string(text), "\n")
+		if f != nil {
+			findings = append(findings, f)
+			continue
+		}
+		lines := strings.Split(text, "\n")
 		var above []comment // comments before the name belong to the query below
 		current := ""
 		body := false // the statement of the current query has begun
@@ -491,6 +502,11 @@ func locate(path string) (map[string]location, Findings, error) {
 				out[current] = location{pos: pos, cmd: m[2], comments: above}
 				above = nil
 				continue
+			}
+			if current != "" {
+				loc := out[current]
+				loc.raw += line + "\n"
+				out[current] = loc
 			}
 			if m := commentLine.FindStringSubmatch(line); m != nil {
 				c := comment{pos: pos, text: m[1]}
@@ -518,6 +534,38 @@ func locate(path string) (map[string]location, Findings, error) {
 		}
 	}
 	return out, findings, nil
+}
+
+// checkText refuses a query whose text has changed since sqlc ran: what is
+// derived from the package would not be what the file says.
+func (l location) checkText(q *query) *Finding {
+	if q.cmd == ":copyfrom" { // the package has no text of it
+		return nil
+	}
+	differs := textDiffers(l.raw, q.sql)
+	if differs == "" {
+		return nil
+	}
+	if f := l.checkSyntax(q.name); f != nil {
+		return f
+	}
+	return &Finding{
+		Pos: l.pos, Msg: fmt.Sprintf("query %s has changed since sqlc wrote the package", q.name), Why: differs,
+		Mend: []string{"run sqlc generate"},
+	}
+}
+
+// checkSyntax reports SQL that Postgres' grammar refuses. What sqlc adds to the
+// language, @name and sqlc.arg, is an operator and a function to the grammar.
+func (l location) checkSyntax(name string) *Finding {
+	_, err := parseSQL(l.raw)
+	if err == nil {
+		return nil
+	}
+	return &Finding{
+		Pos: syntaxError(Position{File: l.pos.File, Line: l.pos.Line + 1}, l.raw, err), Msg: fmt.Sprintf("query %s can't be parsed", name),
+		Why: err.Error(), Mend: []string{"correct the query and run sqlc generate"},
+	}
 }
 
 // ended reports whether a statement's text is complete: a comment may follow its
