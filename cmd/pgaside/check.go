@@ -4,12 +4,10 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/pgaside/pgaside/internal/gen"
 )
 
 func newCheckCommand() *cobra.Command {
-	var opts gen.Options
+	var project projectFlags
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Fail when the cached decorator is not what generate would write",
@@ -18,7 +16,7 @@ func newCheckCommand() *cobra.Command {
 Exit code 0: fresh. 1: not fresh, or findings. 2: usage, or files that can't be read.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			res, err := derive(cmd, opts)
+			res, err := project.derive(cmd)
 			if err != nil {
 				return err
 			}
@@ -36,6 +34,6 @@ Exit code 0: fresh. 1: not fresh, or findings. 2: usage, or files that can't be 
 			return errFound
 		},
 	}
-	addProjectFlags(cmd, &opts)
+	project.add(cmd)
 	return cmd
 }

@@ -4,12 +4,10 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/pgaside/pgaside/internal/gen"
 )
 
 func newExplainCommand() *cobra.Command {
-	var opts gen.Options
+	var project projectFlags
 	cmd := &cobra.Command{
 		Use:   "explain [query]",
 		Short: "Print what is cached, what invalidates it, and why",
@@ -19,7 +17,7 @@ that change them with where their keys come from; then what rests on a human's w
 Exit code 0: printed. 1: findings. 2: usage, or an unknown query.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			res, err := derive(cmd, opts)
+			res, err := project.derive(cmd)
 			if err != nil {
 				return err
 			}
@@ -35,6 +33,6 @@ Exit code 0: printed. 1: findings. 2: usage, or an unknown query.`,
 			return nil
 		},
 	}
-	addProjectFlags(cmd, &opts)
+	project.add(cmd)
 	return cmd
 }

@@ -1,20 +1,19 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/pgaside/pgaside/internal/gen"
 )
 
 func newGenerateCommand() *cobra.Command {
-	var opts gen.Options
+	var project projectFlags
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "Write the cached decorator",
-		Long: `Reads the package that sqlc wrote, the annotations of its queries and the schema, and writes the cached decorator.
+		Long: `Reads the packages that sqlc wrote, the annotations of their queries and the schema, and writes a cached decorator
+for each. The packages are those of sqlc.yaml that are made for PostgreSQL and pgx/v5; pgaside.yaml beside it may say where
+a decorator goes and what its names are. --repo, --schema and --queries name one package instead.
 
 Nothing is written when a write can change a cached read and its keys can't be told: every such place is listed, with
 the reason and what to write. Files that are right already are not touched, nor is any file that pgaside did not write.
@@ -22,7 +21,7 @@ the reason and what to write. Files that are right already are not touched, nor 
 Exit code 0: written. 1: findings. 2: usage, or files that can't be read or written.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			res, err := derive(cmd, opts)
+			res, err := project.derive(cmd)
 			if err != nil {
 				return err
 			}
@@ -37,29 +36,6 @@ Exit code 0: written. 1: findings. 2: usage, or files that can't be read or writ
 			return nil
 		},
 	}
-	addProjectFlags(cmd, &opts)
+	project.add(cmd)
 	return cmd
-}
-
-func addProjectFlags(cmd *cobra.Command, opts *gen.Options) {
-	cmd.Flags().StringVar(&opts.Repo, "repo", "./repo", "directory of the package that sqlc wrote")
-	cmd.Flags().StringVar(&opts.Schema, "schema", "./db/migrations", "schema: a .sql file, or a directory of migrations")
-	cmd.Flags().StringVar(&opts.Queries, "queries", "./db/queries", "queries: a .sql file or a directory")
-	cmd.Flags().StringVar(&opts.Out, "out", "./cached", "directory to write; its name is the package's name")
-}
-
-// derive runs the generator and prints its findings.
-func derive(cmd *cobra.Command, opts gen.Options) (*gen.Result, error) {
-	res, err := gen.Run(opts)
-	var findings gen.Findings
-	if errors.As(err, &findings) {
-		fmt.Fprintln(cmd.ErrOrStderr(), findings.Error())
-		plural := "s"
-		if len(findings) == 1 {
-			plural = ""
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "pgaside: %d finding%s\n", len(findings), plural)
-		return nil, errFound
-	}
-	return res, err
 }

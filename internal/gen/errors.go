@@ -10,7 +10,7 @@ import (
 type Position struct {
 	File string // as reached from the working directory
 	Line int    // 1 is the first; 0 when the whole file is meant
-	Col  int    // in characters, 1 is the first; 0 when the whole line is meant
+	Col  int    // in bytes, 1 is the first; 0 when the whole line is meant
 }
 
 // String returns "file:line:col", as far as it is known.

@@ -19,12 +19,12 @@ func scanSQL(sql string) (*pg.ScanResult, error) {
 	return pg.Scan(sql)
 }
 
-// errorCursor returns the character, from 1, at which an error of parseSQL
-// stands; 0 when it is not known.
-func errorCursor(err error) int {
+// cursorOf returns the character, from 1, at which the parser gave up; 0 when it
+// doesn't say.
+func cursorOf(err error) int {
 	var e *parser.Error
-	if errors.As(err, &e) {
-		return e.Cursorpos
+	if !errors.As(err, &e) {
+		return 0
 	}
-	return 0
+	return e.Cursorpos
 }

@@ -95,3 +95,39 @@ func hasAnnotations(queries []string) (bool, error) {
 	}
 	return false, nil
 }
+
+// Compare is Result.Compare for all packages.
+func (rs Results) Compare() ([]Difference, error) {
+	var all []Difference
+	for _, r := range rs {
+		diffs, err := r.Compare()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, diffs...)
+	}
+	return all, nil
+}
+
+// Explain is Result.Explain for all packages, under their directories where there
+// are several. A query is looked for in all of them.
+func (rs Results) Explain(query string) (string, error) {
+	if len(rs) == 1 {
+		return rs[0].Explain(query)
+	}
+	var out []string
+	for _, r := range rs {
+		if query != "" && r.p.src.byName[query] == nil {
+			continue
+		}
+		text, err := r.Explain(query)
+		if err != nil {
+			return "", err
+		}
+		out = append(out, fmt.Sprintf("package %s\n\n%s", r.p.opts.Repo, text))
+	}
+	if len(out) == 0 {
+		return "", fmt.Errorf("there is no query %s", query)
+	}
+	return strings.Join(out, "\n"), nil
+}

@@ -234,7 +234,7 @@ func loadSchema(paths ...string) (*schema, Findings, error) {
 		tree, err := parseSQL(src)
 		if err != nil {
 			findings = append(findings, &Finding{
-				Pos: syntaxError(Position{File: file, Line: 1}, src, err), Msg: "the schema can't be parsed", Why: err.Error(),
+				Pos: syntaxError(file, src, 1, err), Msg: "the schema can't be parsed", Why: err.Error(),
 				Mend: []string{"correct the DDL; Postgres itself would refuse it"},
 			})
 			continue

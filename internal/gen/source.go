@@ -453,7 +453,7 @@ type location struct {
 	pos      Position
 	cmd      string
 	text     string    // without lines of comment
-	raw      string    // all that follows the line of its name
+	body     string    // all that stands below the name
 	comments []comment // the lines of comment of the query
 }
 
@@ -505,7 +505,7 @@ func locate(paths []string) (map[string]location, Findings, error) {
 			}
 			if current != "" {
 				loc := out[current]
-				loc.raw += line + "\n"
+				loc.body += line + "\n"
 				out[current] = loc
 			}
 			if m := commentLine.FindStringSubmatch(line); m != nil {
@@ -542,7 +542,7 @@ func (l location) checkText(q *query) *Finding {
 	if q.cmd == ":copyfrom" { // the package has no text of it
 		return nil
 	}
-	differs := textDiffers(l.raw, q.sql)
+	differs := textDiffers(l.body, q.sql)
 	if differs == "" {
 		return nil
 	}
@@ -558,12 +558,12 @@ func (l location) checkText(q *query) *Finding {
 // checkSyntax reports SQL that Postgres' grammar refuses. What sqlc adds to the
 // language, @name and sqlc.arg, is an operator and a function to the grammar.
 func (l location) checkSyntax(name string) *Finding {
-	_, err := parseSQL(l.raw)
+	_, err := parseSQL(l.body)
 	if err == nil {
 		return nil
 	}
 	return &Finding{
-		Pos: syntaxError(Position{File: l.pos.File, Line: l.pos.Line + 1}, l.raw, err), Msg: fmt.Sprintf("query %s can't be parsed", name),
+		Pos: syntaxError(l.pos.File, l.body, l.pos.Line+1, err), Msg: fmt.Sprintf("query %s can't be parsed", name),
 		Why: err.Error(), Mend: []string{"correct the query and run sqlc generate"},
 	}
 }

@@ -93,13 +93,13 @@ func readSQL(file string) (string, *Finding, error) {
 	text := strings.ReplaceAll(strings.TrimPrefix(string(raw), byteOrderMark), "\r\n", "\n")
 	if at := strings.IndexByte(text, 0); at >= 0 {
 		return "", &Finding{
-			Pos: positionAt(Position{File: file, Line: 1}, text, at), Msg: "the file is not text: it has a zero byte",
+			Pos: placeIn(file, text, at, 1), Msg: "the file is not text: it has a zero byte",
 			Mend: []string{"move it away, or save it as UTF-8"},
 		}, nil
 	}
 	if at := invalidUTF8(text); at >= 0 {
 		return "", &Finding{
-			Pos: positionAt(Position{File: file, Line: 1}, text, at), Msg: fmt.Sprintf("the file is not UTF-8: it has the byte 0x%02X", text[at]),
+			Pos: placeIn(file, text, at, 1), Msg: fmt.Sprintf("the file is not UTF-8: it has the byte 0x%02X", text[at]),
 			Mend: []string{"save it as UTF-8"},
 		}, nil
 	}
@@ -117,27 +117,20 @@ func invalidUTF8(text string) int {
 	return -1
 }
 
-// positionAt is the place of a byte of a text that begins at start.
-func positionAt(start Position, text string, at int) Position {
-	before := text[:min(at, len(text))]
-	return Position{
-		File: start.File,
-		Line: start.Line + strings.Count(before, "\n"),
-		Col:  1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]),
-	}
+// placeIn returns the place of an offset in a text that begins at a line.
+func placeIn(file, text string, off, line int) Position {
+	off = min(off, len(text))
+	return Position{File: file, Line: line + strings.Count(text[:off], "\n"), Col: off - strings.LastIndexByte(text[:off], '\n')}
 }
 
 // syntaxError is the place that an error of parseSQL means, in a text that begins
-// at start.
-func syntaxError(start Position, text string, err error) Position {
-	cursor := errorCursor(err)
-	if cursor == 0 {
-		return start
+// at a line.
+func syntaxError(file, text string, line int, err error) Position {
+	cursor := cursorOf(err)
+	for off := range text {
+		if cursor--; cursor == 0 {
+			return placeIn(file, text, off, line)
+		}
 	}
-	at := 0
-	for range cursor - 1 {
-		_, size := utf8.DecodeRuneInString(text[at:])
-		at += size
-	}
-	return positionAt(start, text, at)
+	return Position{File: file, Line: line} // the parser doesn't say, or means the end
 }
