@@ -226,7 +226,10 @@ func (b *sqlcBlock) options(dir string) Options {
 		}
 		return out
 	}
-	return Options{Repo: inDir(dir, b.Gen.Go.Out), Schema: at(b.Schema), Queries: at(b.Queries)}
+	return Options{
+		Repo: inDir(dir, b.Gen.Go.Out), Schema: at(b.Schema), Queries: at(b.Queries),
+		Out: inDir(dir, filepath.Join(filepath.Dir(filepath.Clean(b.Gen.Go.Out)), "cached")), // never above the file for out: .
+	}
 }
 
 func inDir(dir, path string) string {
@@ -240,17 +243,14 @@ func inDir(dir, path string) string {
 // packages stand beside each other, in a directory with the package's name. All
 // packages count, cached or not, so that a first @cache moves no other decorator.
 func chooseOuts(projects []Options) {
-	beside := map[string]int{}
+	same := map[string]int{}
 	for _, p := range projects {
-		beside[filepath.Dir(p.Repo)]++
+		same[p.Out]++
 	}
 	for i := range projects {
-		p := &projects[i]
-		name := "cached"
-		if beside[filepath.Dir(p.Repo)] > 1 {
-			name = packageName(p.Repo) + "cached"
+		if p := &projects[i]; same[p.Out] > 1 {
+			p.Out = filepath.Join(filepath.Dir(p.Out), packageName(p.Repo)+"cached")
 		}
-		p.Out = filepath.Join(filepath.Dir(p.Repo), name)
 	}
 }
 
