@@ -75,10 +75,6 @@ func printFindings(cmd *cobra.Command, err error) error {
 		return err
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), findings.Error())
-	plural := "s"
-	if len(findings) == 1 {
-		plural = ""
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "pgaside: %d finding%s\n", len(findings), plural)
+	fmt.Fprintf(cmd.ErrOrStderr(), "pgaside: %d finding%s\n", len(findings), plural(len(findings)))
 	return errFound
 }

@@ -76,8 +76,9 @@ func (f *goFile) cache() string   { return f.use(cachePath, "cache") }
 func (f *goFile) pgfence() string { return f.use(pgfencePath, "pgfence") }
 func (f *goFile) pgx() string     { return f.use(pgxPath, "pgx") }
 
-// render returns the files of the generated package by name.
-func (p *project) render() (map[string][]byte, error) {
+// newRenderer chooses the names of what is generated; names that clash are
+// findings.
+func newRenderer(p *project) *renderer {
 	r := &renderer{
 		p: p, pkg: p.opts.Package, reserved: map[string]bool{}, groups: map[string]string{}, vars: map[string]string{},
 		ifaces: map[string]string{}, byQuery: map[string]*write{}, reads: map[string]*cachedRead{},
@@ -91,7 +92,12 @@ func (p *project) render() (map[string][]byte, error) {
 		r.reads[rd.q.name] = rd
 	}
 	r.names()
+	return r
+}
 
+// render returns the files of the generated package by name.
+func (p *project) render() (map[string][]byte, error) {
+	r := newRenderer(p)
 	out := map[string][]byte{}
 	var files []string
 	for _, q := range p.src.queries {
