@@ -108,6 +108,10 @@ func TestSeveralPackages(t *testing.T) {
 	if err := os.RemoveAll(one); err != nil {
 		t.Fatal(err)
 	}
+	code, _, stderr = call(t, append([]string{"generate"}, conf...)...)
+	if code != 1 || strings.Count(stderr, "there is nothing to cache") != 2 {
+		t.Errorf("generate without any @cache: exit code %d\n%s", code, stderr)
+	}
 }
 
 // One sound package is not written when the other has findings.

@@ -108,8 +108,10 @@ CREATE OR REPLACE VIEW a AS SELECT id FROM b;
 `),
 		},
 		"annotation on a write": {
-			queries: func(s string) string { return strings.Replace(s, "-- name: RenameBook :exec\n", "-- name: RenameBook :exec\n-- @cache book(id)\n", 1) },
-			want:    []string{"@cache stands on RenameBook, which is a write"},
+			queries: func(s string) string {
+				return strings.Replace(s, "-- name: RenameBook :exec\n", "-- name: RenameBook :exec\n-- @cache book(id)\n", 1)
+			},
+			want: []string{"@cache stands on RenameBook, which is a write"},
 		},
 		"queries that are not text": {
 			queries: add("\x00\x01\x02"),

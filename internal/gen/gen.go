@@ -195,4 +195,3 @@ func (r *Result) Compare() ([]Difference, error) {
 	sort.Slice(diffs, func(i, j int) bool { return diffs[i].File < diffs[j].File })
 	return diffs, nil
 }
-

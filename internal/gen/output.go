@@ -153,4 +153,3 @@ func writeTemp(name string, text []byte, mode fs.FileMode) (string, error) {
 	}
 	return tmp.Name(), nil
 }
-

@@ -19,7 +19,7 @@ type Skipped struct {
 }
 
 // RunAll is Run for several packages: the findings of all of them come at once. A
-// package none of whose queries is annotated is skipped, unless it is the only one.
+// package none of whose queries is annotated is skipped, unless that goes for all.
 func RunAll(projects []Options) (Results, []Skipped, error) {
 	var (
 		results  Results
@@ -52,6 +52,12 @@ func RunAll(projects []Options) (Results, []Skipped, error) {
 		default:
 			results = append(results, res)
 		}
+	}
+	if len(results) == 0 && len(findings) == 0 { // skipping all of them is no success
+		for _, opts := range projects {
+			findings = append(findings, nothingToCache(opts.withDefaults(), true))
+		}
+		skipped = nil
 	}
 	if len(findings) > 0 {
 		return nil, skipped, findings.sorted()
