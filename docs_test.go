@@ -45,6 +45,9 @@ func documents(t *testing.T) []document {
 		}
 		d := document{name: name, text: string(text)}
 		for _, m := range fence.FindAllStringSubmatch(d.text, -1) {
+			if m[1] == "text" { // what a command prints is prose
+				continue
+			}
 			d.code = append(d.code, strings.Split(m[2], "\n")...)
 			if m[1] == "go" {
 				d.go_ = append(d.go_, m[2])

@@ -105,6 +105,10 @@ func (g Group[K]) Key(k K) Key { return g.g.key(k) }
 // KeyOf is Key for a part whose type is only known at run time.
 func (g Group[K]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts) }
 
+// All stands for every member of the group, where keys are invalidated: the group changes its epoch. Other processes see it
+// within two seconds.
+func (g Group[K]) All() Key { return Key{group: g.g, id: allID} }
+
 // Name returns the group's name.
 func (g Group[K]) Name() string { return g.g.name }
 
@@ -124,6 +128,10 @@ func (g Group2[A, B]) Key(a A, b B) Key { return g.g.key(a, b) }
 // KeyOf is Key for parts whose types are only known at run time.
 func (g Group2[A, B]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts) }
 
+// All stands for every member of the group, where keys are invalidated: the group changes its epoch. Other processes see it
+// within two seconds.
+func (g Group2[A, B]) All() Key { return Key{group: g.g, id: allID} }
+
 // Name returns the group's name.
 func (g Group2[A, B]) Name() string { return g.g.name }
 
@@ -142,6 +150,10 @@ func (g Group3[A, B, C]) Key(a A, b B, d C) Key { return g.g.key(a, b, d) }
 
 // KeyOf is Key for parts whose types are only known at run time.
 func (g Group3[A, B, C]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts) }
+
+// All stands for every member of the group, where keys are invalidated: the group changes its epoch. Other processes see it
+// within two seconds.
+func (g Group3[A, B, C]) All() Key { return Key{group: g.g, id: allID} }
 
 // Name returns the group's name.
 func (g Group3[A, B, C]) Name() string { return g.g.name }

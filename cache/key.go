@@ -14,6 +14,9 @@ import (
 // maxKeyLen bounds a Redis key in bytes. Longer identifiers are hashed.
 const maxKeyLen = 250
 
+// allID is the id of a Key that stands for all members of its group. No other id contains a '*': it would be escaped.
+const allID = "*"
+
 // Key is one member of a group: one Redis hash, one cluster slot, wiped as a whole. Keys are comparable.
 //
 // A key with a NULL part is void: an equality never matches NULL, so that a read with it is not cached and a write with it
@@ -30,6 +33,9 @@ func (k Key) Group() string {
 	}
 	return k.group.name
 }
+
+// isAll reports whether the key stands for all members of its group.
+func (k Key) isAll() bool { return k.id == allID }
 
 // IsVoid reports whether a part of the key is NULL. The zero Key is void.
 func (k Key) IsVoid() bool { return k.id == "" }

@@ -101,8 +101,16 @@ func newWrite(c *Cache, keys []Key) *write {
 	w := &write{c: c, token: newToken(), strict: make(map[Key]bool)}
 	seen := make(map[Key]bool, len(keys))
 	byGroup := make(map[*groupState]int)
+	whole := make(map[*groupState]bool)
 	for _, k := range keys {
-		if k.IsVoid() || seen[k] {
+		if k.isAll() && !seen[k] {
+			seen[k] = true
+			whole[c.group(k.group)] = true
+			w.groups = append(w.groups, c.group(k.group))
+		}
+	}
+	for _, k := range keys {
+		if k.IsVoid() || seen[k] || whole[c.group(k.group)] {
 			continue
 		}
 		seen[k] = true
@@ -140,15 +148,19 @@ func (w *write) fence(ctx context.Context) error {
 		w.c.pending.holdGroup(g)
 	}
 	for _, g := range w.groups {
-		if g.opts.Mode != Strict {
+		if g.opts.Mode == AfterCommit {
 			continue
 		}
+		// Before the commit too: TRUNCATE keeps every reader out until then, and a writer that dies leaves nothing old.
 		opCtx, cancel := context.WithTimeout(ctx, w.c.opts.FenceBudget)
 		err := w.c.bump(opCtx, g)
 		cancel()
-		if err != nil {
+		if err != nil && g.opts.Mode == Strict {
 			w.releaseGroups()
 			return fmt.Errorf("%w: group %s: %w", ErrFence, g.name, err)
+		}
+		if err != nil {
+			w.c.failed("voiding a group before a commit", err)
 		}
 	}
 	if len(w.fenced) == 0 {
@@ -476,28 +488,46 @@ func (c *Cache) Invalidate(ctx context.Context, keys ...Key) error {
 	seen := make(map[Key]bool, len(keys))
 	byGroup := make(map[*groupState]int)
 	var todo []Key
+	var groups []*groupState
 	for _, k := range keys {
+		if k.isAll() && !seen[k] {
+			seen[k] = true
+			groups = append(groups, c.group(k.group))
+			continue
+		}
 		if !k.IsVoid() && !seen[k] {
 			seen[k] = true
 			todo = append(todo, k)
 			byGroup[c.group(k.group)]++
 		}
 	}
-	if len(todo) == 0 {
+	if len(todo)+len(groups) == 0 {
 		return nil
 	}
 	if !c.begin() {
 		return ErrClosed
 	}
 	defer c.bg.Done()
-	err := c.wipe(ctx, todo)
-	if err != nil {
-		c.failed("invalidating", err)
-		err = fmt.Errorf("%w: %w", ErrInvalidationPending, err)
+	var groupErr error
+	for _, g := range groups {
+		c.pending.holdGroup(g)
+		if err := c.voidHeld(ctx, g); err != nil {
+			groupErr = err
+		}
+	}
+	var err error
+	if len(todo) > 0 {
+		if err = c.wipe(ctx, todo); err != nil {
+			c.failed("invalidating", err)
+			err = fmt.Errorf("%w: %w", ErrInvalidationPending, err)
+		}
 	}
 	for g, n := range byGroup {
 		g.invalidations.Add(uint64(n))
 		c.opts.Observer.Invalidated(ctx, InvalidateEvent{Group: g.name, Keys: n, Err: err})
+	}
+	if err == nil {
+		err = groupErr
 	}
 	return err
 }

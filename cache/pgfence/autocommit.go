@@ -18,8 +18,11 @@ import (
 // On the pool the statement is a transaction of its own. In a transaction the keys are kept for its Commit.
 func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T, []cache.Key, error)) (T, error) {
 	var zero T
-	if db.inTx() {
+	if db.bypasses() {
 		cache.NoFill(ctx)
+	}
+	if len(db.lookups) > 0 && !db.core.cache.Disabled() {
+		do = looking(db.lookups, do)
 	}
 	switch {
 	case db.tx != nil:
@@ -41,14 +44,30 @@ func Write[T any](ctx context.Context, db *DB, do func(context.Context, DBTX) (T
 		}
 		return out, err
 	case db.core.cache.Disabled():
-		out, _, err := do(ctx, db.core.pool)
+		out, _, err := do(ctx, db.Source(ctx))
+		return out, err
+	case db.other != nil:
+		return writeOther(ctx, db, do)
+	}
+	for tries := 1; ; tries++ {
+		out, err := writeOnce(ctx, db.core, do)
+		if errors.Is(err, ErrRowsAppeared) && tries < maxTries {
+			continue // it was rolled back
+		}
 		return out, err
 	}
-	conn, err := db.core.pool.Acquire(ctx)
+}
+
+// maxTries bounds how often a write of its own transaction starts anew after ErrRowsAppeared.
+const maxTries = 5
+
+func writeOnce[T any](ctx context.Context, co *core, do func(context.Context, DBTX) (T, []cache.Key, error)) (T, error) {
+	var zero T
+	conn, err := co.pool.Acquire(ctx)
 	if err != nil {
 		return zero, err
 	}
-	s := &autocommit{core: db.core, conn: conn}
+	s := &autocommit{core: co, conn: conn}
 	defer s.abort(ctx) // unless finish has taken the connection
 	out, keys, err := do(ctx, s)
 	noRows := errors.Is(err, pgx.ErrNoRows) // no error of Postgres: what the statement did, if anything, stands

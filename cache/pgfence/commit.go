@@ -38,6 +38,14 @@ type txState struct {
 	at  time.Time // Postgres' clock
 }
 
+// guard is the statement that fails when the commit comes too late.
+func (st txState) guard() string {
+	deadline := st.at.Add(commitGuard).UTC().Format("2006-01-02 15:04:05.999999")
+	return "select 1/(clock_timestamp() < '" + deadline + "+00'::timestamptz)::int"
+}
+
+const divisionByZero = "22012" // the guard has failed
+
 // fenced commits what conn has open, with fences on keys. conn is given back to the pool by it, whatever happens.
 func (co *core) fenced(ctx context.Context, conn *pgxpool.Conn, st txState, keys []cache.Key, commitSQL string) error {
 	called := false
@@ -56,14 +64,19 @@ type commitResult struct {
 	err     error
 }
 
-// commit sends the guard and COMMIT in one message. The caller's context does not cancel it: when it ends first, the outcome
-// is unknown to the caller, and COMMIT goes on.
+// commit sends the guard and COMMIT in one message.
 func (co *core) commit(ctx context.Context, conn *pgxpool.Conn, st txState, commitSQL string) (cache.Outcome, error) {
+	return detached(ctx, func(ctx context.Context) (cache.Outcome, error) { return co.execCommit(ctx, conn, st, commitSQL) })
+}
+
+// detached runs a commit that the caller's context does not cancel: when it ends first, the outcome is unknown to the caller,
+// and COMMIT goes on.
+func detached(ctx context.Context, commit func(context.Context) (cache.Outcome, error)) (cache.Outcome, error) {
 	done := make(chan commitResult, 1)
 	run := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 		defer cancel()
-		outcome, err := co.execCommit(ctx, conn, st, commitSQL)
+		outcome, err := commit(ctx)
 		done <- commitResult{outcome, err}
 	}
 	if ctx.Done() == nil {
@@ -98,8 +111,7 @@ func (co *core) execCommit(ctx context.Context, conn *pgxpool.Conn, st txState, 
 	if pg.IsClosed() { // nothing is sent, and the broken connection has ended the transaction
 		return cache.RolledBack, errors.New("pgfence: the connection broke before the commit")
 	}
-	deadline := st.at.Add(commitGuard).UTC().Format("2006-01-02 15:04:05.999999")
-	results, err := pg.Exec(ctx, "select 1/(clock_timestamp() < '"+deadline+"+00'::timestamptz)::int; "+commitSQL).ReadAll()
+	results, err := pg.Exec(ctx, st.guard()+"; "+commitSQL).ReadAll()
 	if err == nil {
 		if tag := results[len(results)-1].CommandTag.String(); tag == "ROLLBACK" {
 			return cache.RolledBack, pgx.ErrTxCommitRollback
@@ -113,8 +125,7 @@ func (co *core) execCommit(ctx context.Context, conn *pgxpool.Conn, st txState, 
 			defer cancel()
 			_, _ = conn.Exec(ctx, "rollback")
 		}
-		const divisionByZero = "22012"
-		if len(results) == 1 && results[0].Err != nil && pgErr.Code == divisionByZero { // the guard has failed, not COMMIT
+		if len(results) == 1 && results[0].Err != nil && pgErr.Code == divisionByZero { // not COMMIT
 			return cache.RolledBack, ErrCommitTooLate
 		}
 		return cache.RolledBack, err

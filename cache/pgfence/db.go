@@ -43,7 +43,7 @@ type Statement struct {
 	// known from them.
 	Keys func(args []any) ([]cache.Key, error)
 
-	// Why says what to do instead when Keys is nil.
+	// Why says what to do instead when Keys is nil, and for a batch where it cannot be sent: on the pool.
 	Why string
 }
 
@@ -57,6 +57,8 @@ type DB struct {
 	core    *core
 	tx      *Tx        // ours
 	foreign *foreignTx // one that somebody else began
+	lookups []Lookup   // that the next write runs
+	other   Conn       // some other database; see On
 }
 
 type core struct {
@@ -65,6 +67,7 @@ type core struct {
 	statements Statements
 	tables     map[string]bool
 	reported   sync.Map // what has been logged once
+	watches    sync.Map // transaction id → *xactWatch
 }
 
 // New returns the DB for a pool. Loads that may be cached run on it and nowhere else; it must lead to the primary. What a
@@ -102,7 +105,7 @@ func (db *DB) WithTx(tx pgx.Tx) *DB {
 	if ours, ok := tx.(*Tx); ok && ours.root.core.cache == db.core.cache {
 		return &DB{core: db.core, tx: ours}
 	}
-	return &DB{core: db.core, foreign: &foreignTx{core: db.core, tx: tx, asking: make(chan struct{}, 1)}}
+	return &DB{core: db.core, foreign: &foreignTx{core: db.core, tx: tx}}
 }
 
 // InTx runs fn in a transaction, or in a savepoint when the DB is in one already. It commits when fn returns nil, and rolls
@@ -135,11 +138,12 @@ func (db *DB) InTx(ctx context.Context, opts pgx.TxOptions, fn func(*DB) error) 
 	return tx.Commit(ctx)
 }
 
-func (db *DB) inTx() bool { return db.tx != nil || db.foreign != nil }
+// bypasses reports whether reads do not go through the cache: in a transaction, and on some other database.
+func (db *DB) bypasses() bool { return db.tx != nil || db.foreign != nil || db.other != nil }
 
 // Source is where uncached reads run, and writes that change no cached read.
 func (db *DB) Source(ctx context.Context) DBTX {
-	if db.inTx() {
+	if db.bypasses() {
 		cache.NoFill(ctx)
 	}
 	switch {
@@ -147,6 +151,8 @@ func (db *DB) Source(ctx context.Context) DBTX {
 		return txSource{db.tx}
 	case db.foreign != nil:
 		return db.foreign.tx
+	case db.other != nil:
+		return otherSource{db.other}
 	}
 	return db.core.pool
 }
@@ -166,7 +172,7 @@ func (db *DB) Guarded() DBTX {
 
 // Read returns a cell of the cache, or loads it on the pool. In a transaction it bypasses the cache.
 func Read[T any](ctx context.Context, db *DB, key cache.Key, cell cache.Cell[T], load func(context.Context, DBTX) (T, error)) (T, error) {
-	if db.inTx() {
+	if db.bypasses() {
 		return load(ctx, db.Source(ctx))
 	}
 	return cache.Read(ctx, db.core.cache, key, cell, func(ctx context.Context) (T, error) {
@@ -180,7 +186,7 @@ func ReadMany[K comparable, T any](
 	ctx context.Context, db *DB, keys []K, key func(K) cache.Key, cell cache.Cell[[]T], split func(T) K,
 	load func(ctx context.Context, db DBTX, missing []K) ([]T, error),
 ) ([]T, error) {
-	if db.inTx() {
+	if db.bypasses() {
 		return load(ctx, db.Source(ctx), keys)
 	}
 	return cache.ReadMany(ctx, db.core.cache, keys, key, cell, split, func(ctx context.Context, missing []K) ([]T, error) {

@@ -19,8 +19,12 @@ type foreignTx struct {
 
 	mu  sync.Mutex
 	xid string
+}
 
-	asking  chan struct{} // a lock: one of its writes asks for the outcome, for all of them
+// xactWatch finds out what became of a transaction from elsewhere, once for all of its writes: each of them may have come with a
+// foreignTx of its own (see On).
+type xactWatch struct {
+	asking  chan struct{} // a lock
 	outcome cache.Outcome
 }
 
@@ -53,18 +57,22 @@ func (f *foreignTx) abort(ctx context.Context) {
 
 // resolve asks what became of the transaction. However much it has written, there is one question at a time.
 func (f *foreignTx) resolve(ctx context.Context, xid string) (cache.Outcome, error) {
+	found, _ := f.core.watches.LoadOrStore(xid, &xactWatch{asking: make(chan struct{}, 1)})
+	w := found.(*xactWatch)
 	select {
-	case f.asking <- struct{}{}:
-		defer func() { <-f.asking }()
+	case w.asking <- struct{}{}:
+		defer func() { <-w.asking }()
 	case <-ctx.Done():
 		return cache.Outcome{}, ctx.Err()
 	}
-	if f.outcome.Known() {
-		return f.outcome, nil
+	if w.outcome.Known() {
+		return w.outcome, nil
 	}
 	var err error
-	f.outcome, err = f.core.resolver(xid)(ctx)
-	return f.outcome, err
+	if w.outcome, err = f.core.resolver(xid)(ctx); w.outcome.Known() {
+		f.core.watches.CompareAndDelete(xid, found) // who comes later asks again, and is answered at once
+	}
+	return w.outcome, err
 }
 
 func (f *foreignTx) id(ctx context.Context) (string, error) {

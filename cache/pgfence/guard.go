@@ -123,7 +123,12 @@ func (g guardedPool) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResul
 	for _, q := range b.QueuedQueries {
 		keys, err := g.core.keysRound(q.SQL, q.Arguments)
 		if err == nil && len(keys) > 0 {
-			err = fmt.Errorf("%w: %s in a batch: send it in a transaction of the cached queries", ErrRoundDecorator, queryName(q.SQL))
+			name := queryName(q.SQL)
+			why := "send it in a transaction of the cached queries"
+			if st := g.core.statements.ByName[name]; st.Why != "" {
+				why = st.Why
+			}
+			err = fmt.Errorf("%w: %s in a batch: %s", ErrRoundDecorator, name, why)
 		}
 		if err != nil {
 			return errBatch{err}

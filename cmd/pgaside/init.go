@@ -16,7 +16,6 @@ func newInitCommand() *cobra.Command {
 	var (
 		project projectFlags
 		write   bool
-		asJSON  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "init",
@@ -27,6 +26,9 @@ the others are shown with what would have to be mended. Then it lists the places
 what to write there.
 
 Nothing is written without --write, which adds the proposed lines below the names of their queries.
+
+With --json, the proposals with their problems, the places and the project's own findings are one JSON document on standard
+output: {"findings": […], "packages": […], "written": […], "left_out": […]}.
 
 Exit code 0: done, also if there is nothing to propose. 1: the project has findings as it is. 2: usage, or files that can't be
 read or written.`,
@@ -42,9 +44,9 @@ read or written.`,
 			)
 			for _, opts := range projects {
 				plan, err := gen.Propose(opts)
-				var found gen.Findings
-				if errors.As(err, &found) {
-					findings = append(findings, found...)
+				var these gen.Findings
+				if errors.As(err, &these) {
+					findings = append(findings, these...)
 					continue
 				}
 				if err != nil {
@@ -53,7 +55,11 @@ read or written.`,
 				plans = append(plans, plan)
 			}
 			if len(findings) > 0 {
-				return printFindings(cmd, findings)
+				if project.asJSON {
+					return found(printPlansJSON(cmd.OutOrStdout(), nil, nil, findings, project.leftOut))
+				}
+				printFindings(cmd, findings)
+				return errFound
 			}
 			var written []string
 			if write {
@@ -61,8 +67,8 @@ read or written.`,
 					return err
 				}
 			}
-			if asJSON {
-				return printPlansJSON(cmd.OutOrStdout(), plans, written)
+			if project.asJSON {
+				return printPlansJSON(cmd.OutOrStdout(), plans, written, nil, project.leftOut)
 			}
 			printPlans(cmd.OutOrStdout(), plans, write)
 			return nil
@@ -70,7 +76,7 @@ read or written.`,
 	}
 	project.add(cmd)
 	cmd.Flags().BoolVar(&write, "write", false, "add the proposed lines to the .sql files")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	project.addJSON(cmd, "print one JSON document")
 	return cmd
 }
 
@@ -147,8 +153,10 @@ func plural(n int) string {
 
 type (
 	initDocument struct {
+		Findings gen.Findings  `json:"findings"` // of the project as it is; then there is nothing else
 		Packages []initPackage `json:"packages"`
 		Written  []string      `json:"written"` // files
+		LeftOut  []gen.Skipped `json:"left_out"`
 	}
 	initPackage struct {
 		Repo      string         `json:"repo"`
@@ -158,45 +166,36 @@ type (
 		Code      []initUse      `json:"code"`
 	}
 	initProposal struct {
-		Query    string        `json:"query"`
-		File     string        `json:"file"`
-		Line     int           `json:"line"`
-		Cache    string        `json:"annotation"`
-		Problems []initProblem `json:"problems"` // none: it is proposed
-	}
-	initProblem struct {
-		File    string   `json:"file"`
-		Line    int      `json:"line"`
-		Message string   `json:"message"`
-		Why     string   `json:"why,omitempty"`
-		Mend    []string `json:"mend,omitempty"`
+		Query string `json:"query"`
+		gen.Position
+		Cache    string       `json:"annotation"`
+		Problems gen.Findings `json:"problems"` // none: it is proposed
 	}
 	initUse struct {
-		File string `json:"file"`
-		Line int    `json:"line"`
+		gen.Position
 		Kind string `json:"kind"`
 		Have string `json:"have"`
 		Want string `json:"want"`
 	}
 )
 
-func printPlansJSON(w io.Writer, plans []*gen.Plan, written []string) error {
-	doc := initDocument{Packages: []initPackage{}, Written: append([]string{}, written...)}
+func printPlansJSON(w io.Writer, plans []*gen.Plan, written []string, findings gen.Findings, leftOut []gen.Skipped) error {
+	doc := initDocument{
+		Findings: append(gen.Findings{}, findings...), Packages: []initPackage{}, Written: append([]string{}, written...),
+		LeftOut: append([]gen.Skipped{}, leftOut...),
+	}
 	for _, plan := range plans {
 		p := initPackage{Repo: plan.Options.Repo, Out: plan.Options.Out, Cached: plan.Cached, Proposals: []initProposal{}, Code: []initUse{}}
 		for _, pr := range plan.Proposals {
-			problems := []initProblem{}
-			for _, f := range pr.Problems {
-				problems = append(problems, initProblem{f.Pos.File, f.Pos.Line, f.Msg, f.Why, f.Mend})
-			}
-			p.Proposals = append(p.Proposals, initProposal{pr.Query, pr.Pos.File, pr.Pos.Line, pr.Line, problems})
+			p.Proposals = append(p.Proposals, initProposal{pr.Query, pr.Pos, pr.Line, append(gen.Findings{}, pr.Problems...)})
 		}
 		for _, u := range plan.Uses {
-			p.Code = append(p.Code, initUse{u.Pos.File, u.Pos.Line, u.Kind, u.Have, u.Want})
+			p.Code = append(p.Code, initUse{u.Pos, u.Kind, u.Have, u.Want})
 		}
 		doc.Packages = append(doc.Packages, p)
 	}
 	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(doc)
 }

@@ -9,14 +9,17 @@ import (
 	"github.com/pgaside/pgaside/internal/gen"
 )
 
-// projectFlags say which packages a command is about: those of sqlc.yaml, or one
-// that is named part by part.
+// projectFlags say which packages a command is about, those of sqlc.yaml or one
+// that is named part by part, and how it speaks of them.
 type projectFlags struct {
 	config  string
 	repo    string
 	schema  []string
 	queries []string
 	out     string
+	asJSON  bool
+
+	leftOut []gen.Skipped // packages that projects and derive have left out
 }
 
 func (f *projectFlags) add(cmd *cobra.Command) {
@@ -30,6 +33,11 @@ func (f *projectFlags) add(cmd *cobra.Command) {
 	}
 }
 
+// addJSON adds the flag by which a command speaks to an editor.
+func (f *projectFlags) addJSON(cmd *cobra.Command, what string) {
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, what)
+}
+
 // projects returns the packages, and tells which of sqlc.yaml are left out.
 func (f *projectFlags) projects(cmd *cobra.Command) ([]gen.Options, error) {
 	for _, name := range []string{"repo", "schema", "queries"} {
@@ -41,7 +49,7 @@ func (f *projectFlags) projects(cmd *cobra.Command) ([]gen.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	printSkipped(cmd, conf.Skipped)
+	f.leaveOut(cmd, conf.Skipped)
 	if cmd.Flags().Changed("out") {
 		if len(conf.Projects) > 1 {
 			return nil, fmt.Errorf("--out names one directory, and %s has %d packages: give each its out: in pgaside.yaml", conf.File, len(conf.Projects))
@@ -58,23 +66,30 @@ func (f *projectFlags) derive(cmd *cobra.Command) (gen.Results, error) {
 		return nil, err
 	}
 	res, skipped, err := gen.RunAll(projects)
-	printSkipped(cmd, skipped)
-	return res, printFindings(cmd, err)
+	f.leaveOut(cmd, skipped)
+	var findings gen.Findings
+	if !errors.As(err, &findings) {
+		return res, err
+	}
+	if f.asJSON {
+		return nil, found(f.report(cmd, findings, nil))
+	}
+	printFindings(cmd, findings)
+	return nil, errFound
 }
 
-func printSkipped(cmd *cobra.Command, skipped []gen.Skipped) {
+// leaveOut tells what is left out: at once, or in the JSON document.
+func (f *projectFlags) leaveOut(cmd *cobra.Command, skipped []gen.Skipped) {
+	f.leftOut = append(f.leftOut, skipped...)
+	if f.asJSON {
+		return
+	}
 	for _, s := range skipped {
 		fmt.Fprintf(cmd.ErrOrStderr(), "pgaside: %s is left out: %s\n", s.Name, s.Why)
 	}
 }
 
-// printFindings prints an error that is findings, and turns it into errFound.
-func printFindings(cmd *cobra.Command, err error) error {
-	var findings gen.Findings
-	if !errors.As(err, &findings) {
-		return err
-	}
+func printFindings(cmd *cobra.Command, findings gen.Findings) {
 	fmt.Fprintln(cmd.ErrOrStderr(), findings.Error())
 	fmt.Fprintf(cmd.ErrOrStderr(), "pgaside: %d finding%s\n", len(findings), plural(len(findings)))
-	return errFound
 }

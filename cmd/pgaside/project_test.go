@@ -142,6 +142,95 @@ func TestAllPackagesOrNone(t *testing.T) {
 	}
 }
 
+// TestSeveralPackagesAsJSON checks that each command prints one document for all
+// packages, and nothing else.
+func TestSeveralPackagesAsJSON(t *testing.T) {
+	t.Parallel()
+
+	dir := twoPackages(t, "single", "joins")
+	conf := []string{"--json", "--config", filepath.Join(dir, "sqlc.yaml")}
+	for _, step := range []struct {
+		command, what string
+		code          int
+	}{{"check", "missing", 1}, {"generate", "wrote", 0}, {"check", "", 0}} {
+		code, stdout, stderr := call(t, append([]string{step.command}, conf...)...)
+		var r report
+		decode(t, stdout, &r)
+		if code != step.code || stderr != "" || len(r.Findings) > 0 || len(r.LeftOut) != 1 || !strings.Contains(r.LeftOut[0].Why, "mysql") {
+			t.Errorf("%s: exit code %d, %s\n%s", step.command, code, stderr, stdout)
+		}
+		of := map[string]bool{}
+		for _, f := range r.Files {
+			of[filepath.Dir(f.File)] = f.What == step.what
+		}
+		if step.what != "" && (!of[filepath.Join(dir, "one", "cached")] || !of[filepath.Join(dir, "two", "cached")]) {
+			t.Errorf("%s lacks files of a package:\n%s", step.command, stdout)
+		}
+	}
+
+	type maps struct {
+		Packages []struct{ Repo string }
+		LeftOut  []struct{ Name string } `json:"left_out"`
+	}
+	for query, want := range map[string]int{"": 2, "RenameSession": 1} {
+		args := append([]string{"explain"}, conf...)
+		if query != "" {
+			args = append(args, query)
+		}
+		code, stdout, stderr := call(t, args...)
+		var m maps
+		if err := json.Unmarshal([]byte(stdout), &m); err != nil || code != 0 || stderr != "" || len(m.Packages) != want || len(m.LeftOut) != 1 {
+			t.Errorf("explain %s: exit code %d, %v, %s\n%s", query, code, err, stderr, stdout)
+		}
+	}
+	code, stdout, _ := call(t, "explain", "--format", "dot", "--config", filepath.Join(dir, "sqlc.yaml"))
+	if code != 0 || strings.Count(stdout, "digraph") != 1 || strings.Count(stdout, "subgraph") != 2 {
+		t.Errorf("explain --format dot: exit code %d\n%s", code, stdout)
+	}
+
+	// The findings of one package are all that is printed.
+	text, err := os.ReadFile(filepath.Join(dir, "two", "query.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "two", "query.sql"), string(text)+"\n-- name: Later :exec\nSELECT 1;\n")
+	for _, command := range []string{"generate", "check", "explain"} {
+		code, stdout, stderr := call(t, append([]string{command}, conf...)...)
+		var r report
+		decode(t, stdout, &r)
+		if code != 1 || stderr != "" || len(r.Findings) != 1 || r.Findings[0].Query != "Later" || r.Findings[0].Column == 0 || len(r.LeftOut) != 1 {
+			t.Errorf("%s with a finding: exit code %d, %s\n%s", command, code, stderr, stdout)
+		}
+	}
+	code, stdout, stderr := call(t, append([]string{"init"}, conf...)...)
+	var doc initReport
+	decode(t, stdout, &doc)
+	if code != 1 || stderr != "" || len(doc.Findings) != 1 || doc.Packages == nil || len(doc.Packages) > 0 || doc.Written == nil {
+		t.Errorf("init with a finding: exit code %d, %s\n%s", code, stderr, stdout)
+	}
+}
+
+// initReport is what a program reads of init.
+type initReport struct {
+	Findings []finding
+	Packages []struct {
+		Repo, Out string
+		Cached    int
+		Proposals []struct {
+			Query, File, Annotation string
+			Line, Column            int
+			Problems                []finding
+		}
+		Code []struct {
+			File             string
+			Line, Column     int
+			Kind, Have, Want string
+		}
+	}
+	Written []string
+	LeftOut []struct{ Name, Why string } `json:"left_out"`
+}
+
 func TestNothingToCache(t *testing.T) {
 	t.Parallel()
 
@@ -194,7 +283,7 @@ func TestInit(t *testing.T) {
 		t.Fatalf("init: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	for _, want := range []string{
-		"query.sql:1: GetAuthor\n  + -- @cache author(id) ttl=30m\n", "  # -- @cache book_by_author(author_id) ttl=5m\n",
+		"query.sql:1:10: GetAuthor\n  + -- @cache author(id) ttl=30m\n", "  # -- @cache book_by_author(author_id) ttl=5m\n",
 		"RenameBook changes rows of books", "pgaside init --write adds the 6 lines marked +", "q := cached.New(pool, c)",
 	} {
 		if !strings.Contains(stdout, want) {
@@ -206,12 +295,23 @@ func TestInit(t *testing.T) {
 	}
 
 	code, stdout, stderr = call(t, append([]string{"init", "--write", "--json"}, conf...)...)
-	var doc initDocument
-	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || code != 0 {
-		t.Fatalf("init --write --json: exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	if code != 0 {
+		t.Fatalf("init --write --json: exit code %d\n%s%s", code, stdout, stderr)
 	}
+	var doc initReport
+	decode(t, stdout, &doc)
 	if len(doc.Written) != 1 || doc.Written[0] != queries || len(doc.Packages) != 2 || len(doc.Packages[0].Proposals) != 7 {
 		t.Errorf("init --write --json:\n%s", stdout)
+	}
+	for _, p := range doc.Packages[0].Proposals {
+		if p.Line == 0 || p.Column != 10 || p.Problems == nil || (len(p.Problems) > 0) != (p.Query == "ListBooks") {
+			t.Errorf("init --write --json proposes %+v", p)
+		}
+		for _, f := range p.Problems {
+			if f.Query != "RenameBook" || f.Read != "ListBooks" || f.Column == 0 || len(f.Mend) == 0 {
+				t.Errorf("a problem of ListBooks: %+v", f)
+			}
+		}
 	}
 	if code, stdout, _ := call(t, append([]string{"init", "--write"}, conf...)...); code != 0 || !strings.Contains(stdout, "nothing is proposed") {
 		t.Errorf("init again: exit code %d\n%s", code, stdout)

@@ -15,6 +15,8 @@ type annotations struct {
 	cache       *cacheNote
 	staleOK     []staleNote
 	invalidates []invalidateNote
+	via         []viaNote
+	volatileOK  *volatileNote
 }
 
 // cacheNote is "@cache group(param, …) options".
@@ -38,11 +40,24 @@ type staleNote struct {
 	table string
 }
 
+// viaNote is "@via table: SELECT …".
+type viaNote struct {
+	pos        Position
+	table, sql string
+}
+
+// volatileNote is "@volatile-ok "why"".
+type volatileNote struct {
+	pos Position
+	why string
+}
+
 // invalidateNote is "@invalidates group(expr, …)" or "@invalidates none(group) "why"".
 type invalidateNote struct {
 	pos   Position
 	group string
 	none  bool
+	all   bool // group(*)
 	exprs []string
 	why   string
 }
@@ -50,6 +65,7 @@ type invalidateNote struct {
 var (
 	noteWord   = regexp.MustCompile(`^\s*@([A-Za-z][\w-]*)\b\s*(.*)$`)
 	groupCall  = regexp.MustCompile(`^([A-Za-z_]\w*)\s*\(([^()]*)\)\s*(.*)$`)
+	tableName  = regexp.MustCompile(`^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$`)
 	identifier = regexp.MustCompile(`^[A-Za-z_]\w*$`)
 	noneNote   = regexp.MustCompile(`^none\s*\(([^()]*)\)\s*(.*)$`)
 	cacheForm  = `-- @cache group(param, …) [ttl=30m] [mode=fenced|strict|aftercommit] [negative=off]`
@@ -112,7 +128,7 @@ func parseAnnotations(lines []comment) (annotations, Findings) {
 				continue
 			}
 			if slices.ContainsFunc(a.invalidates, func(o invalidateNote) bool {
-				return o.group == n.group && o.none == n.none && slices.Equal(o.exprs, n.exprs)
+				return o.group == n.group && o.none == n.none && o.all == n.all && slices.Equal(o.exprs, n.exprs)
 			}) {
 				bad(l.pos, "the same @invalidates stands here twice", "remove one of the two lines")
 				continue
@@ -124,10 +140,26 @@ func parseAnnotations(lines []comment) (annotations, Findings) {
 			}
 			a.invalidates = append(a.invalidates, *n)
 		case "via":
-			bad(l.pos, "@via is not in this release", "chain the table to the key by an equality, or say -- @stale-ok table")
+			table, sql, ok := strings.Cut(rest, ":")
+			table = strings.TrimSpace(table)
+			if !ok || !tableName.MatchString(table) || strings.TrimSpace(sql) == "" {
+				bad(l.pos, "@via is malformed", viaForm)
+				continue
+			}
+			a.via = append(a.via, viaNote{pos: l.pos, table: table, sql: strings.TrimSpace(sql)})
+		case "volatile-ok":
+			why, err := strconv.Unquote(rest)
+			switch {
+			case err != nil || strings.TrimSpace(why) == "":
+				bad(l.pos, "@volatile-ok has no reason in double quotes", `-- @volatile-ok "why an answer may be served until the TTL though Postgres would give another one"`)
+			case a.volatileOK != nil:
+				bad(l.pos, fmt.Sprintf("a second @volatile-ok on one query; the first is at %s", a.volatileOK.pos), "keep one of the two lines")
+			default:
+				a.volatileOK = &volatileNote{pos: l.pos, why: why}
+			}
 		default:
 			bad(l.pos, fmt.Sprintf("unknown annotation @%s", word),
-				"the annotations are @cache, @stale-ok and @invalidates")
+				"the annotations are @cache, @stale-ok, @volatile-ok, @via and @invalidates")
 		}
 	}
 	return a, fs
@@ -204,6 +236,9 @@ func parseInvalidates(pos Position, rest string) (*invalidateNote, string) {
 	m := groupCall.FindStringSubmatch(rest)
 	if m == nil || m[3] != "" {
 		return nil, "is malformed"
+	}
+	if strings.TrimSpace(m[2]) == "*" {
+		return &invalidateNote{pos: pos, group: m[1], all: true}, ""
 	}
 	exprs, msg := splitNames(m[2])
 	if msg != "" {

@@ -259,6 +259,8 @@ func TestTextDiffers(t *testing.T) {
 		{"SELECT id FROM t WHERE a = $1 AND b = @x", "SELECT id FROM t WHERE a = $2 AND b = $1", false},
 		{"INSERT INTO t (a) VALUES ('it''s -- no comment; ')\nRETURNING *;\n", "INSERT INTO t (a) VALUES ('it''s -- no comment; ') RETURNING id, a", false},
 		{"SELECT $tag$ * @x $tag$, a -- b\n FROM t", "SELECT $tag$ * @x $tag$, a FROM t", false},
+		{"MERGE INTO t USING u ON t.id = @id AND t.n = sqlc.arg(n)", "MERGE INTO t USING u ON t.id = @id AND t.n = sqlc.arg(n)", false},
+		{"SELECT id FROM t WHERE a = @x", "SELECT id FROM t WHERE a = @y", true},
 		{"SELECT * FROM t", "SELECT id FROM t WHERE id = 1", true},
 		{"SELECT id FROM t WHERE a = $1", "SELECT id FROM t WHERE a = $2", true},
 		{"SELECT id FROM t WHERE a = @x", "SELECT id FROM t WHERE a = b", true},

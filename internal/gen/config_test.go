@@ -307,6 +307,40 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestInterfaceOfEachFile checks that no two files get the same interface.
+func TestInterfaceOfEachFile(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range map[string]struct {
+		files []string
+		named map[string]string
+		want  map[string]string
+	}{
+		"singular and plural": {
+			files: []string{"user", "users", "Users"},
+			want:  map[string]string{"user": "UserRepository", "users": "UsersRepository", "Users": "UsersRepository2"},
+		},
+		"a name of one's own goes first": {
+			files: []string{"user", "users"}, named: map[string]string{"users": "UserRepository"},
+			want: map[string]string{"user": "UserRepository2", "users": "UserRepository"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			p := &project{opts: Options{InterfaceNames: c.named}.withDefaults(), src: &source{}}
+			for _, f := range c.files {
+				p.src.queries = append(p.src.queries, &query{file: f}, &query{file: f})
+			}
+			r := &renderer{p: p, ifaces: map[string]string{}}
+			r.nameInterfaces(map[string]string{"Queries": "", "New": ""})
+			if diff := cmp.Diff(c.want, r.ifaces); diff != "" || len(p.findings) > 0 {
+				t.Errorf("interfaces (-want +got):\n%s%v", diff, p.findings)
+			}
+		})
+	}
+}
+
 func typeCheck(t *testing.T, dir string) {
 	t.Helper()
 	pkgs, err := packages.Load(&packages.Config{

@@ -21,12 +21,25 @@ type Statement struct {
 
 // DerivedKey is a key that a write invalidates.
 type DerivedKey struct {
-	Group string
-	Parts []KeyPart
+	Group  string
+	Parts  []KeyPart
+	Whole  bool        // every key of the group
+	Lookup *KeyLookup  // the query whose columns are parts of the key; nil for none
+	Locks  []KeyLookup // that the write runs before it
+}
+
+// KeyLookup is a query that a write runs in its transaction.
+type KeyLookup struct {
+	SQL   string
+	Args  []int // the arguments of the write behind $1, $2, …
+	Times int
+	Tree  bool // it runs until it finds no more
+	Bound bool // the write may change no more rows than it returns
+	After bool // it runs after the statement
 }
 
 // KeyPart says where a part of a key comes from: "argument", "element" (of a
-// list), "constant", "column" (of the result) or "null".
+// list), "constant", "column" (of the result), "lookup" (a column of it) or "null".
 type KeyPart struct {
 	From string
 	N    int    // of the argument or the output column, from 0
@@ -87,11 +100,17 @@ func (s *Schema) Derive(statements []Statement) (map[string][]DerivedKey, error)
 		return nil, p.findings.sorted()
 	}
 	out := map[string][]DerivedKey{}
-	from := map[valueKind]string{ofArg: "argument", ofList: "element", ofConst: "constant", ofOut: "column", isNull: "null"}
+	from := map[valueKind]string{ofArg: "argument", ofList: "element", ofConst: "constant", ofOut: "column", isNull: "null", ofLook: "lookup"}
 	for _, w := range p.writes {
 		for _, k := range w.keys {
-			key := DerivedKey{Group: k.g.name}
+			key := DerivedKey{Group: k.g.name, Whole: k.whole}
+			for _, l := range w.lookups {
+				key.Locks = append(key.Locks, KeyLookup{SQL: l.sql, Args: l.args, Times: l.times, Tree: l.tree, Bound: l.bound, After: l.after})
+			}
 			for _, v := range k.parts {
+				if v.look != nil {
+					key.Lookup = &KeyLookup{SQL: v.look.sql, Args: v.look.args, Times: v.look.times, Tree: v.look.tree, Bound: v.look.bound, After: v.look.after}
+				}
 				key.Parts = append(key.Parts, KeyPart{From: from[v.kind], N: v.n, Text: strings.TrimSpace(v.text)})
 			}
 			out[w.q.name] = append(out[w.q.name], key)

@@ -78,16 +78,14 @@ func TestStatementsThatCantBeFollowed(t *testing.T) {
 CREATE FUNCTION archive(a int, b int) RETURNS bool LANGUAGE sql AS 'DELETE FROM a WHERE id = $1 RETURNING true';
 CREATE OPERATOR ### (FUNCTION = archive, LEFTARG = int, RIGHTARG = int);`
 	for _, tc := range []struct{ sql, want string }{
-		{`SELECT $1 ### 2`, "calls function archive"},
+		{`SELECT $1 ### 2`, "by function archive"},
 		{`CALL elsewhere($1)`, "calls procedure elsewhere"},
-		{`LOCK TABLE a`, "a statement that pgaside doesn't know"},
 		{`EXPLAIN ANALYZE DELETE FROM a`, "a statement that pgaside doesn't know"},
 		{`DO 'BEGIN DELETE FROM a; END'`, "a statement that pgaside doesn't know"},
 		{`CREATE TABLE c AS SELECT * FROM a`, "a statement that pgaside doesn't know"},
 		{`SELECT * FROM (WITH d AS (DELETE FROM a RETURNING id) SELECT * FROM d) x`, "inside of a sub-select"},
 		{`INSERT INTO a SELECT b.*, $1 FROM a b`, "doesn't tell id"},
-		{`TRUNCATE a`, "is a TRUNCATE"},
-		{`MERGE INTO a USING (SELECT 1 AS id) s ON a.id = s.id WHEN MATCHED THEN DELETE`, "is a MERGE"},
+		{`MERGE INTO a USING a s ON a.id = s.id WHEN MATCHED THEN DELETE`, "doesn't tell id"},
 	} {
 		_, err := derive(t, ddl, cached(`SELECT x FROM a WHERE id = $1`), Statement{Name: "Write", Cmd: ":exec", SQL: tc.sql, Args: 1})
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -19,13 +19,7 @@ type project struct {
 	reads    []*cachedRead
 	writes   []*write
 	findings Findings
-	weak     []weakPoint
-}
-
-// weakPoint is something that the map takes on a human's word.
-type weakPoint struct {
-	Pos  Position
-	Text string
+	weak     []WeakPoint
 }
 
 // group is a family of keys, as its @cache lines declare it.
@@ -49,7 +43,8 @@ type cachedRead struct {
 	g     *group
 	keys  []int // the arguments that make the key
 	cells []int // the others
-	batch bool  // the key is an element of the only argument
+	batch bool  // one part of the key is an element of a list
+	list  int   // for a batch: the argument that is the list
 	split int   // for a batch: the output column that holds the key
 	maps  []*mapping
 	stale map[*table]Position
@@ -65,26 +60,41 @@ type mapping struct {
 	cols     [][]string // for each key part, the columns that equal it
 	chains   []string   // how, for explain
 	required bool       // without a row of the table, the read returns no row
+	via      *viaQuery  // instead of cols and chains
 }
 
 func (p *project) fail(pos Position, msg, why string, mend ...string) {
 	p.findings = append(p.findings, &Finding{Pos: pos, Msg: msg, Why: why, Mend: mend})
 }
 
+// during runs a step for one query and notes in its findings that they are about it.
+func (p *project) during(q *query, step func()) {
+	before := len(p.findings)
+	step()
+	group := ""
+	if q.notes.cache != nil {
+		group = q.notes.cache.group
+	}
+	p.findings[before:].about(q.name, group)
+}
+
 // parseQueries parses each query's text.
 func (p *project) parseQueries() {
 	for _, q := range p.src.queries {
-		text := q.sql
-		tree, err := parseSQL(text)
-		if err != nil {
-			p.fail(q.pos, fmt.Sprintf("%s can't be parsed", q.name), err.Error(), "correct the query and run sqlc generate")
-			continue
-		}
-		if len(tree.GetStmts()) == 1 {
-			q.tree = tree.GetStmts()[0].GetStmt()
-		} else {
-			p.fail(q.pos, fmt.Sprintf("%s has %d statements", q.name, len(tree.GetStmts())), "", "write one statement a query")
-		}
+		p.during(q, func() { p.parseQuery(q) })
+	}
+}
+
+func (p *project) parseQuery(q *query) {
+	tree, err := parseSQL(q.sql)
+	if err != nil {
+		p.fail(q.at(errorOffset(q.sql, err)), fmt.Sprintf("%s can't be parsed", q.name), err.Error(), "correct the query and run sqlc generate")
+		return
+	}
+	if len(tree.GetStmts()) == 1 {
+		q.tree = tree.GetStmts()[0].GetStmt()
+	} else {
+		p.fail(q.pos, fmt.Sprintf("%s has %d statements", q.name, len(tree.GetStmts())), "", "write one statement a query")
 	}
 }
 
@@ -92,31 +102,7 @@ func (p *project) parseQueries() {
 func (p *project) deriveReads() {
 	byName := map[string]*group{}
 	for _, q := range p.src.queries {
-		for _, s := range q.notes.staleOK {
-			if q.notes.cache == nil {
-				p.fail(s.pos, fmt.Sprintf("@stale-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
-				break
-			}
-		}
-		if q.notes.cache == nil || q.tree == nil {
-			continue
-		}
-		r := &cachedRead{q: q, note: q.notes.cache, stale: map[*table]Position{}, split: -1}
-		if !p.readShape(r) {
-			continue
-		}
-		g := byName[r.note.group]
-		if g == nil {
-			g = &group{name: r.note.group, first: r, names: r.note.params, optPos: map[string]Position{}}
-			byName[g.name] = g
-			p.groups = append(p.groups, g)
-		}
-		if p.joinGroup(r, g) {
-			g.reads = append(g.reads, r)
-			r.g = g
-			p.reads = append(p.reads, r)
-			p.mapRead(r)
-		}
+		p.during(q, func() { p.deriveRead(q, byName) })
 	}
 	sort.Slice(p.groups, func(i, j int) bool { return p.groups[i].name < p.groups[j].name })
 	for _, g := range p.groups {
@@ -128,13 +114,48 @@ func (p *project) deriveReads() {
 			}
 		}
 		for _, r := range g.reads {
-			if r.batch && r == g.first && !slices.ContainsFunc(g.reads, func(o *cachedRead) bool { return !o.batch }) && len(r.maps) > 0 {
-				g.names = []string{r.maps[0].cols[0][0]}
+			if r.batch && r == g.first && !slices.ContainsFunc(g.reads, func(o *cachedRead) bool { return !o.batch }) && len(r.maps) > 0 && r.maps[0].via == nil {
+				g.names = nil
+				for _, cols := range r.maps[0].cols {
+					g.names = append(g.names, cols[0])
+				}
 			}
 		}
 		if g.opts.mode == "aftercommit" {
-			p.weak = append(p.weak, weakPoint{Pos: g.optPos["mode"], Text: fmt.Sprintf("group %s is aftercommit: readers may see the old value for a moment after a commit", g)})
+			p.weak = append(p.weak, WeakPoint{At: g.optPos["mode"], On: "mode=aftercommit", Text: fmt.Sprintf("group %s is aftercommit: readers may see the old value for a moment after a commit", g)})
 		}
+	}
+}
+
+// deriveRead maps one query, if it has @cache.
+func (p *project) deriveRead(q *query, byName map[string]*group) {
+	if q.notes.cache == nil {
+		if len(q.notes.via) > 0 {
+			p.fail(q.notes.via[0].pos, fmt.Sprintf("@via stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
+		if q.notes.volatileOK != nil {
+			p.fail(q.notes.volatileOK.pos, fmt.Sprintf("@volatile-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
+		if len(q.notes.staleOK) > 0 {
+			p.fail(q.notes.staleOK[0].pos, fmt.Sprintf("@stale-ok stands on %s, which is not cached", q.name), "", "remove it, or add "+cacheForm)
+		}
+		return
+	}
+	r := &cachedRead{q: q, note: q.notes.cache, stale: map[*table]Position{}, split: -1}
+	if q.tree == nil || !p.readShape(r) {
+		return
+	}
+	g := byName[r.note.group]
+	if g == nil {
+		g = &group{name: r.note.group, first: r, names: r.note.params, optPos: map[string]Position{}}
+		byName[g.name] = g
+		p.groups = append(p.groups, g)
+	}
+	if p.joinGroup(r, g) {
+		g.reads = append(g.reads, r)
+		r.g = g
+		p.reads = append(p.reads, r)
+		p.mapRead(r)
 	}
 }
 
@@ -213,13 +234,12 @@ func (p *project) joinGroup(r *cachedRead, g *group) bool {
 	for _, i := range r.keys {
 		t := q.args[i].typ
 		if s, ok := t.Underlying().(*types.Slice); ok && !isByte(s.Elem()) {
-			if len(r.keys) > 1 || len(q.args) > 1 {
-				p.fail(r.note.pos, fmt.Sprintf("@cache %s(%s): %s takes a list of keys beside other parameters", r.note.group,
-					strings.Join(r.note.params, ", "), q.name), "a batch is split by one key column, and its list is its only parameter",
-					"make the list the only parameter, or remove @cache")
+			if r.batch {
+				p.fail(r.note.pos, fmt.Sprintf("@cache %s(%s): %s takes several lists of keys", r.note.group, strings.Join(r.note.params, ", "), q.name),
+					"a batch is split by one key column", "make all but one of them single values, or remove @cache")
 				return false
 			}
-			r.batch = true
+			r.batch, r.list = true, i
 			t = s.Elem()
 		}
 		keyTypes = append(keyTypes, t)
@@ -274,7 +294,7 @@ func (p *project) joinGroup(r *cachedRead, g *group) bool {
 // mapRead finds the row → key mapping of each table that the read touches.
 func (p *project) mapRead(r *cachedRead) {
 	q := r.q
-	sel := q.tree.GetSelectStmt()
+	sel := p.schema.inline(q.tree).GetSelectStmt()
 	a := analyzeRead(p.schema, sel)
 	a.checkDeterministic(sel)
 	r.an = a
@@ -296,17 +316,30 @@ func (p *project) mapRead(r *cachedRead) {
 			continue
 		}
 		stale[t] = s.pos
-		p.weak = append(p.weak, weakPoint{Pos: s.pos, Text: fmt.Sprintf("%s may show old rows of %s until its TTL (@stale-ok)", q.name, t)})
+		p.weak = append(p.weak, WeakPoint{At: s.pos, On: "@stale-ok", Text: fmt.Sprintf("%s may show old rows of %s until its TTL (@stale-ok)", q.name, t)})
 	}
 	r.stale = stale
+	vias := p.viaQueries(r)
 
+	allowed := false
 	for _, ref := range a.refused {
 		if t := matviewOf(a, ref); t != nil {
 			if _, ok := stale[t]; ok {
 				continue
 			}
 		}
-		p.fail(q.pos, fmt.Sprintf("%s can't be cached", q.name), ref.why, ref.mend...)
+		if ref.byItself && q.notes.volatileOK != nil {
+			allowed = true
+			p.weak = append(p.weak, WeakPoint{
+				At: q.notes.volatileOK.pos, On: "@volatile-ok",
+				Text: fmt.Sprintf("%s may show an old answer until its TTL (@volatile-ok %q): %s", q.name, q.notes.volatileOK.why, ref.why),
+			})
+			continue
+		}
+		p.fail(q.at(ref.loc), fmt.Sprintf("%s can't be cached", q.name), ref.why, ref.mend...)
+	}
+	if q.notes.volatileOK != nil && !allowed {
+		p.fail(q.notes.volatileOK.pos, fmt.Sprintf("@volatile-ok on %s is not needed", q.name), "its answer depends on its arguments and tables alone", "remove it")
 	}
 	if r.batch && !p.checkBatch(r) {
 		return
@@ -322,7 +355,7 @@ func (p *project) mapRead(r *cachedRead) {
 		var missing []string
 		for k, i := range r.keys {
 			target := place{col: fmt.Sprintf("$%d", i+1)}
-			if r.batch {
+			if r.batch && i == r.list {
 				target = place{col: fmt.Sprintf("@%d", i+1)}
 			}
 			var cols []string
@@ -346,12 +379,32 @@ func (p *project) mapRead(r *cachedRead) {
 			m.cols = append(m.cols, cols)
 			m.chains = append(m.chains, best)
 		}
+		if v := vias[o.table]; v != nil {
+			if len(missing) == 0 {
+				v.tied = append(v.tied, strings.Join(m.chains, ", "))
+				p.checkTypes(r, m)
+				r.maps = append(r.maps, m)
+				continue
+			}
+			v.used = true
+			if v.sql == "" { // it is reported
+				continue
+			}
+			m.via, m.cols, m.chains, m.required = v, nil, []string{"@via"}, false
+			r.maps = append(r.maps, m)
+			continue
+		}
 		if len(missing) > 0 {
 			p.unmapped(r, o, missing)
 			continue
 		}
 		p.checkTypes(r, m)
 		r.maps = append(r.maps, m)
+	}
+	for _, v := range vias {
+		if !v.used {
+			p.fail(v.pos, fmt.Sprintf("@via %s on %s is not needed", v.table, q.name), "the table is tied to the key: "+strings.Join(v.tied, "; "), "remove it")
+		}
 	}
 }
 
@@ -413,8 +466,9 @@ func (p *project) unmapped(r *cachedRead, o *occurrence, missing []string) {
 			why += "; " + ig.why
 		}
 	}
-	p.fail(r.q.pos, fmt.Sprintf("%s can't be cached by %s: a change of %s could not be traced to a key", r.q.name, r.g.short(r), o.table), why,
+	p.fail(r.q.at(o.loc), fmt.Sprintf("%s can't be cached by %s: a change of %s could not be traced to a key", r.q.name, r.g.short(r), o.table), why,
 		fmt.Sprintf("tie it in WHERE or in an inner JOIN: %s.… = %s", o.alias, missing[0]),
+		fmt.Sprintf("-- @via %s: SELECT %s FROM … WHERE … = %s.…", o.table, strings.Join(r.note.params, ", "), o.table.name),
 		fmt.Sprintf("-- @stale-ok %s  (changes of %s may stay unseen until the TTL)", o.table, o.table),
 		"remove @cache")
 }
@@ -426,38 +480,42 @@ func (g *group) short(r *cachedRead) string {
 // checkBatch refuses a batch whose result can't be split by key.
 func (p *project) checkBatch(r *cachedRead) bool {
 	q, sel := r.q, r.q.tree.GetSelectStmt()
+	loc := 0
 	refuse := func(why string, mend ...string) bool {
-		p.fail(q.pos, fmt.Sprintf("%s can't be cached key by key", q.name), why, append(mend, "remove @cache")...)
+		p.fail(q.at(loc), fmt.Sprintf("%s can't be cached key by key", q.name), why, append(mend, "remove @cache")...)
 		return false
 	}
 	if q.cmd != ":many" {
 		return refuse("it takes a list of keys and is "+q.cmd, "make it :many")
 	}
-	if !types.Comparable(r.g.keyTypes[0]) {
-		return refuse(fmt.Sprintf("keys of type %s can't be compared in Go", typeString(r.g.keyTypes[0])))
+	elem, _ := sliceElem(q.args[r.list].typ)
+	if !types.Comparable(elem) {
+		return refuse(fmt.Sprintf("keys of type %s can't be compared in Go", typeString(elem)))
 	}
 	for _, c := range []struct {
 		has  bool
 		what string
+		at   []*pg.Node
 	}{
-		{sel.GetOp() != pg.SetOperation_SETOP_NONE && sel.GetOp() != pg.SetOperation_SET_OPERATION_UNDEFINED, "UNION, INTERSECT or EXCEPT"},
-		{len(sel.GetSortClause()) > 0, "ORDER BY"},
-		{sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil, "LIMIT or OFFSET"},
-		{len(sel.GetDistinctClause()) > 0, "DISTINCT"},
-		{len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil, "GROUP BY"},
-		{hasAggregate(sel.GetTargetList()), "an aggregate"},
-		{hasWindow(sel), "a window function"},
+		{sel.GetOp() != pg.SetOperation_SETOP_NONE && sel.GetOp() != pg.SetOperation_SET_OPERATION_UNDEFINED, "UNION, INTERSECT or EXCEPT", nil},
+		{len(sel.GetSortClause()) > 0, "ORDER BY", sel.GetSortClause()},
+		{sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil, "LIMIT or OFFSET", []*pg.Node{sel.GetLimitCount(), sel.GetLimitOffset()}},
+		{len(sel.GetDistinctClause()) > 0, "DISTINCT", nil},
+		{len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil, "GROUP BY", append(slices.Clone(sel.GetGroupClause()), sel.GetHavingClause())},
+		{hasAggregate(sel.GetTargetList()), "an aggregate", sel.GetTargetList()},
+		{hasWindow(sel), "a window function", nil},
 	} {
 		if c.has {
+			loc = leftmost(c.at...)
 			return refuse(fmt.Sprintf("its result has %s, which means the whole list of keys and not one key", c.what),
 				fmt.Sprintf("leave out %s, and do it in Go", c.what))
 		}
 	}
-	if r.an.params[1] != 1 {
+	if r.an.params[r.list+1] != 1 {
 		return refuse("its list of keys is used more than once", "use = ANY($1) once, and tie other tables to that column")
 	}
 	// The one = ANY must stand in the outermost WHERE or inner ON.
-	target := place{col: "@1"}
+	target := place{col: fmt.Sprintf("@%d", r.list+1)}
 	top := false
 	for at, edges := range r.an.edges {
 		for _, e := range edges {
@@ -487,7 +545,7 @@ func (p *project) checkBatch(r *cachedRead) bool {
 			continue
 		}
 		if _, ok := r.an.reach(out.at.occ, out.at.col)[target]; ok {
-			switch convert(q.outs[i].typ, r.g.keyTypes[0]) {
+			switch convert(q.outs[i].typ, elem) {
 			case asIs, byDeref, byConvert:
 				r.split = i
 				return true

@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"strings"
@@ -8,12 +9,12 @@ import (
 
 // Position is a place in a source file.
 type Position struct {
-	File string // as reached from the working directory
-	Line int    // 1 is the first; 0 when the whole file is meant
-	Col  int    // in bytes, 1 is the first; 0 when the whole line is meant
+	File string `json:"file"`             // as reached from the working directory
+	Line int    `json:"line,omitempty"`   // 1 is the first; 0 when the whole file is meant
+	Col  int    `json:"column,omitempty"` // in bytes, 1 is the first; 0 when the whole line is meant
 }
 
-// String returns "file:line:col", as far as it is known.
+// String returns "file:line:column", as far as it is known.
 func (p Position) String() string {
 	switch {
 	case p.Line == 0:
@@ -24,6 +25,11 @@ func (p Position) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
 }
 
+// before orders positions by file, line and column.
+func (p Position) before(o Position) bool {
+	return cmp.Or(cmp.Compare(p.File, o.File), cmp.Compare(p.Line, o.Line), cmp.Compare(p.Col, o.Col)) < 0
+}
+
 // Finding is one thing that keeps a project from being generated: where, what,
 // why, and what to write instead.
 type Finding struct {
@@ -31,6 +37,14 @@ type Finding struct {
 	Msg  string   // what can't be done, naming the read that would go stale
 	Why  string   // the reason; may be empty
 	Mend []string // what to write, one way a line
+
+	// The rest says the same again, for programs.
+
+	Query  string   // the query that is refused; may be empty
+	Group  string   // the group that it is cached in, or that would go stale
+	Read   string   // of a write: the cached read that would go stale
+	ReadAt Position // where that is
+	Path   []string // of a write: the tables on the way from its own to the one that is read
 }
 
 // Error returns the finding as it is printed.
@@ -50,7 +64,7 @@ func (f *Finding) Error() string {
 	return b.String()
 }
 
-// Findings are all findings of one run, by file and line.
+// Findings are all findings of one run, by file, line and column.
 type Findings []*Finding
 
 // Error lists the findings, one after the other.
@@ -62,15 +76,20 @@ func (fs Findings) Error() string {
 	return strings.Join(parts, "\n")
 }
 
+// about notes which query, and which group, the findings are about that don't say
+// it themselves.
+func (fs Findings) about(query, group string) {
+	for _, f := range fs {
+		f.Query, f.Group = cmp.Or(f.Query, query), cmp.Or(f.Group, group)
+	}
+}
+
 // sorted returns the findings in their stable order, each once.
 func (fs Findings) sorted() Findings {
 	sort.SliceStable(fs, func(i, j int) bool {
 		a, b := fs[i], fs[j]
-		if a.Pos.File != b.Pos.File {
-			return a.Pos.File < b.Pos.File
-		}
-		if a.Pos.Line != b.Pos.Line {
-			return a.Pos.Line < b.Pos.Line
+		if a.Pos != b.Pos {
+			return a.Pos.before(b.Pos)
 		}
 		return a.Error() < b.Error()
 	})

@@ -1,179 +1,198 @@
 package gen
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 )
 
-// Explain prints the map: every group, or what concerns one query.
-func (r *Result) Explain(query string) (string, error) {
-	p := r.p
-	if query != "" && p.src.byName[query] == nil {
-		return "", fmt.Errorf("there is no query %s", query)
-	}
-	var b strings.Builder
-	printed := 0
-	for _, g := range p.groups {
-		if query != "" && !p.concerns(g, query) {
+// Formats are what Explain can write.
+var Formats = []string{"text", "json", "dot"}
+
+// Explain writes the map, or what concerns one query, in one of Formats.
+func (r *Result) Explain(query, format string) (string, error) {
+	return Results{r}.Explain(query, format, nil)
+}
+
+// Explain is Result.Explain for all packages, as one document. A query is looked
+// for in all of them. What was left out is said in JSON.
+func (rs Results) Explain(query, format string, leftOut []Skipped) (string, error) {
+	maps := []*Map{}
+	for _, r := range rs {
+		if query != "" && r.p.src.byName[query] == nil {
 			continue
 		}
-		if printed > 0 {
+		m, err := r.Map(query)
+		if err != nil {
+			return "", err
+		}
+		maps = append(maps, m)
+	}
+	if query != "" && len(maps) == 0 {
+		return "", fmt.Errorf("there is no query %s", query)
+	}
+	switch format {
+	case "text":
+		if len(rs) == 1 {
+			return maps[0].text(query), nil
+		}
+		var out []string
+		for _, m := range maps {
+			out = append(out, fmt.Sprintf("package %s\n\n%s", m.Repo, m.text(query)))
+		}
+		return strings.Join(out, "\n"), nil
+	case "json":
+		return encode(struct {
+			Findings []string  `json:"findings"` // always empty: with findings there is no map
+			Packages []*Map    `json:"packages"`
+			LeftOut  []Skipped `json:"left_out"`
+		}{[]string{}, maps, append([]Skipped{}, leftOut...)})
+	case "dot":
+		return dot(maps), nil
+	}
+	return "", fmt.Errorf("there is no format %s; the formats are %s", format, strings.Join(Formats, ", "))
+}
+
+// encode writes JSON that people can read: <, > and & stand in SQL.
+func encode(v any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(v)
+	return b.String(), err
+}
+
+// text writes the map group by group, and then once more as the writes see it.
+func (m *Map) text(query string) string {
+	var b strings.Builder
+	for i, g := range m.Groups {
+		if i > 0 {
 			b.WriteString("\n")
 		}
-		printed++
-		p.explainGroup(&b, g, query)
+		m.groupText(&b, g)
 	}
-	if query != "" && printed == 0 {
-		q := p.src.byName[query]
-		fmt.Fprintf(&b, "%s (%s) is not cached and changes no cached read.\n", q.name, q.pos)
+	if query != "" && len(m.Groups) == 0 {
+		for _, q := range m.Uncached {
+			fmt.Fprintf(&b, "%s (%s) is not cached and changes no cached read.\n", q.Query, q.At)
+		}
+		return b.String()
 	}
-	if query == "" {
-		p.explainRest(&b)
-	}
-	return b.String(), nil
-}
-
-func (p *project) concerns(g *group, query string) bool {
-	if slices.ContainsFunc(g.reads, func(r *cachedRead) bool { return r.q.name == query }) {
-		return true
-	}
-	for _, w := range p.writes {
-		if w.q.name == query {
-			return slices.ContainsFunc(w.keys, func(t *keyTuple) bool { return t.g == g }) ||
-				slices.ContainsFunc(w.none, func(n invalidateNote) bool { return n.group == g.name })
+	isRead := slices.ContainsFunc(m.Reads, func(r MapRead) bool { return r.Query == query })
+	if len(m.Writes) > 0 && !isRead {
+		b.WriteString("\nwrites\n")
+		for _, w := range m.Writes {
+			w.text(&b)
 		}
 	}
-	return false
+	if query != "" {
+		return b.String()
+	}
+	if len(m.Uncached) > 0 {
+		b.WriteString("\nstraight to Postgres\n")
+		for _, q := range m.Uncached {
+			fmt.Fprintf(&b, "  %s\n", q.Query)
+		}
+	}
+	if len(m.Weak) == 0 {
+		b.WriteString("\nweak points: none\n")
+		return b.String()
+	}
+	b.WriteString("\nweak points\n")
+	for _, w := range m.Weak {
+		fmt.Fprintf(&b, "  %s: %s\n", w.At, w.Text)
+	}
+	return b.String()
 }
 
-func (p *project) explainGroup(b *strings.Builder, g *group, query string) {
+func (m *Map) groupText(b *strings.Builder, g MapGroup) {
 	fmt.Fprintf(b, "group %s", g)
-	for _, o := range []struct{ name, value string }{{"ttl", g.opts.ttl}, {"mode", g.opts.mode}, {"negative", g.opts.negative}} {
+	for _, o := range []struct{ name, value string }{{"ttl", g.TTL}, {"mode", g.Mode}, {"negative", g.Negative}} {
 		if o.value != "" {
 			fmt.Fprintf(b, " %s=%s", o.name, o.value)
 		}
 	}
-	b.WriteString("\n")
-	isRead := query != "" && slices.ContainsFunc(g.reads, func(r *cachedRead) bool { return r.q.name == query })
-	b.WriteString("  reads\n")
-	for _, r := range g.reads {
-		if isRead && r.q.name != query {
+	b.WriteString("\n  reads\n")
+	for _, r := range m.Reads {
+		if r.Group != g.Name {
 			continue
 		}
-		fmt.Fprintf(b, "    %s %s  %s\n", r.q.name, r.q.cmd, r.q.pos)
+		fmt.Fprintf(b, "    %s %s  %s\n", r.Query, r.Command, r.At)
+		for _, t := range r.Tables {
+			fmt.Fprintf(b, "      %s: %s\n", t, strings.Join(t.Chain, ", "))
+		}
+		for _, t := range r.StaleOK {
+			fmt.Fprintf(b, "      %s: @stale-ok, may be old until the TTL\n", t)
+		}
+	}
+	head := "  invalidated by\n"
+	for _, w := range m.Writes {
 		var lines []string
-		for _, m := range r.maps {
-			line := fmt.Sprintf("      %s: %s", m.name(), strings.Join(m.chains, ", "))
-			if !slices.Contains(lines, line) {
-				lines = append(lines, line)
+		for _, k := range w.Keys {
+			if k.Group == g.Name {
+				lines = append(lines, k.String())
 			}
 		}
-		var stale []string
-		for t := range r.stale {
-			stale = append(stale, fmt.Sprintf("      %s: @stale-ok, may be old until the TTL", t))
+		for _, n := range w.None {
+			if n.Group == g.Name {
+				lines = append(lines, fmt.Sprintf("nothing: %q", n.Why))
+			}
 		}
-		sort.Strings(stale)
-		for _, l := range append(lines, stale...) {
-			b.WriteString(l + "\n")
+		if len(lines) > 0 {
+			fmt.Fprintf(b, "%s    %s %s  %s\n      %s\n", head, w.Query, w.Command, w.At, strings.Join(lines, "\n      "))
+			head = ""
 		}
 	}
-	var lines []string
-	for _, w := range p.writes {
-		if query != "" && !isRead && w.q.name != query {
-			continue
-		}
-		for _, t := range w.keys {
-			if t.g == g {
-				lines = append(lines, fmt.Sprintf("    %s %s  %s\n      %s", w.q.name, w.q.cmd, w.q.pos, t.explain(w.q)))
-			}
-		}
-		for _, n := range w.none {
-			if n.group == g.name {
-				lines = append(lines, fmt.Sprintf("    %s %s  %s\n      nothing: %q", w.q.name, w.q.cmd, w.q.pos, n.why))
-			}
-		}
-	}
-	if len(lines) == 0 {
+	if head != "" {
 		b.WriteString("  invalidated by no write\n")
-		return
-	}
-	b.WriteString("  invalidated by\n")
-	last := ""
-	for _, l := range lines {
-		head, tail, _ := strings.Cut(l, "\n")
-		if head != last {
-			b.WriteString(head + "\n")
-		}
-		last = head
-		b.WriteString(tail + "\n")
 	}
 }
 
-func (m *mapping) name() string {
-	name := m.table.String()
-	if m.occ.via != "" {
-		name += " (through view " + m.occ.via + ")"
+func (w MapWrite) text(b *strings.Builder) {
+	fmt.Fprintf(b, "  %s %s  %s\n", w.Query, w.Command, w.At)
+	if len(w.Tables) > 0 {
+		fmt.Fprintf(b, "    changes %s\n", strings.Join(w.Tables, ", "))
 	}
-	return name
+	for _, c := range w.Cascades {
+		fmt.Fprintf(b, "    cascades %s → %s (%s)\n", c.From, c.To, c.By)
+	}
+	for _, k := range w.Keys {
+		fmt.Fprintf(b, "    invalidates %s\n", k)
+	}
+	for _, n := range w.None {
+		fmt.Fprintf(b, "    leaves %s alone: %q\n", n.Group, n.Why)
+	}
 }
 
-// explain says where a key's parts come from.
-func (t *keyTuple) explain(q *query) string {
+// String returns "sessions", or "sessions (through view titles)".
+func (t MapTable) String() string {
+	if t.View != "" {
+		return t.Table + " (through view " + t.View + ")"
+	}
+	return t.Table
+}
+
+// String returns "message(parameter id)".
+func (k MapKey) String() string {
+	if k.All {
+		return k.Group + "(*) by " + k.By
+	}
 	var parts []string
-	for _, v := range t.parts {
-		switch v.kind {
-		case ofArg:
-			parts = append(parts, "parameter "+snake(q.args[v.n].name))
-		case ofList:
-			parts = append(parts, "each of parameter "+snake(q.args[v.n].name))
-		case ofConst:
-			parts = append(parts, fmt.Sprintf("constant %q", v.text))
-		case ofOut:
-			parts = append(parts, "result "+snake(q.outName(v.n)))
-		}
+	for _, p := range k.Parts {
+		parts = append(parts, p.String())
 	}
-	s := fmt.Sprintf("%s(%s)", t.g.name, strings.Join(parts, ", "))
-	if t.from != "" {
-		s += " by " + t.from
+	s := fmt.Sprintf("%s(%s)", k.Group, strings.Join(parts, ", "))
+	if k.By != "derived" {
+		s += " by " + k.By
 	}
 	return s
 }
 
-func (p *project) explainRest(b *strings.Builder) {
-	var cascades []string
-	for _, w := range p.writes {
-		for _, c := range w.cascades {
-			cascades = append(cascades, fmt.Sprintf("  %s: %s\n", w.q.name, c))
-		}
+// String returns "parameter id".
+func (p MapPart) String() string {
+	if p.From == "constant" {
+		return fmt.Sprintf("constant %q", p.Name)
 	}
-	if len(cascades) > 0 {
-		b.WriteString("\ncascades\n" + strings.Join(cascades, ""))
-	}
-	var uncached []string
-	for _, q := range p.src.queries {
-		written := slices.ContainsFunc(p.writes, func(w *write) bool { return w.q == q && len(w.keys) > 0 })
-		if q.notes.cache == nil && !written {
-			uncached = append(uncached, q.name)
-		}
-	}
-	if len(uncached) > 0 {
-		b.WriteString("\nstraight to Postgres\n  " + strings.Join(uncached, "\n  ") + "\n")
-	}
-	if len(p.weak) == 0 {
-		b.WriteString("\nweak points: none\n")
-		return
-	}
-	b.WriteString("\nweak points\n")
-	weak := slices.Clone(p.weak)
-	sort.SliceStable(weak, func(i, j int) bool {
-		if weak[i].Pos.File != weak[j].Pos.File {
-			return weak[i].Pos.File < weak[j].Pos.File
-		}
-		return weak[i].Pos.Line < weak[j].Pos.Line
-	})
-	for _, w := range weak {
-		fmt.Fprintf(b, "  %s: %s\n", w.Pos, w.Text)
-	}
+	return p.From + " " + p.Name
 }

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestWriteTouchesOnlyWhatDiffers(t *testing.T) {
@@ -141,6 +144,33 @@ func TestStaleSqlcOutput(t *testing.T) {
 	}
 }
 
+// TestLineEndings checks that files with the line ends of Windows say the same.
+func TestLineEndings(t *testing.T) {
+	t.Parallel()
+
+	opts := copyCase(t, "single")
+	want, err := Run(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Concat(opts.Schema, opts.Queries) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(strings.ReplaceAll(string(text), "\n", "\r\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Run(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.Files, got.Files); diff != "" {
+		t.Errorf("with CR LF (-want +got):\n%s", diff)
+	}
+}
+
 func TestUnreadableProject(t *testing.T) {
 	t.Parallel()
 
@@ -161,15 +191,21 @@ func TestUnreadableProject(t *testing.T) {
 	}
 	_, err := Run(opts)
 	var fs Findings
-	if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "the schema can't be parsed") {
+	if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "schema.sql:1:14: the schema can't be parsed") {
 		t.Errorf("Run with a broken schema = %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(opts.Repo, "models.go"), []byte("package repo\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Run(opts)
-	if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "the package that sqlc wrote doesn't compile") {
-		t.Errorf("Run with a broken package = %v", err)
+	for text, want := range map[string]string{
+		"package repo\n":                                     "undefined: ",
+		"package repo\n\nfunc {\n":                           "expected",
+		"package repo\n\nimport _ \"example.com/nowhere\"\n": "example.com/nowhere",
+	} {
+		if err := os.WriteFile(filepath.Join(opts.Repo, "models.go"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Run(opts)
+		if !errors.As(err, &fs) || !strings.Contains(fs.Error(), "the package that sqlc wrote doesn't compile") || !strings.Contains(fs.Error(), want) {
+			t.Errorf("Run with a broken package = %v, want %s", err, want)
+		}
 	}
 }
 
@@ -183,9 +219,9 @@ func TestExplainOneQuery(t *testing.T) {
 	for query, want := range map[string]string{
 		"GetSession":    "group session(id) ttl=30m\n",
 		"RenameSession": "session_list(result user_id)",
-		"ListTitles":    "ListTitles (testdata/single/query.sql:34) is not cached and changes no cached read.\n",
+		"ListTitles":    "ListTitles (testdata/single/query.sql:34:10) is not cached and changes no cached read.\n",
 	} {
-		text, err := res.Explain(query)
+		text, err := res.Explain(query, "text")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +232,7 @@ func TestExplainOneQuery(t *testing.T) {
 			t.Errorf("Explain(%q) speaks of another read:\n%s", query, text)
 		}
 	}
-	if _, err := res.Explain("Nothing"); err == nil {
+	if _, err := res.Explain("Nothing", "text"); err == nil {
 		t.Error("Explain of an unknown query succeeds")
 	}
 }

@@ -2,10 +2,10 @@ package gen
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 )
 
 func set(words string) map[string]bool {
@@ -62,11 +62,16 @@ var setReturning = set(`unnest generate_series generate_subscripts regexp_matche
 	jsonb_path_query jsonb_populate_recordset jsonb_to_recordset`)
 
 // changing answer differently each time, or by what time it is.
-var changing = set(`now clock_timestamp statement_timestamp transaction_timestamp timeofday random random_normal setseed
-	gen_random_uuid uuidv4 uuidv7 uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 gen_random_bytes gen_salt nextval currval
-	lastval setval txid_current txid_current_if_assigned txid_current_snapshot pg_current_xact_id pg_current_xact_id_if_assigned
-	pg_current_snapshot age pg_sleep pg_advisory_lock pg_advisory_xact_lock pg_try_advisory_lock pg_try_advisory_xact_lock
-	pg_advisory_unlock pg_notify`)
+var changing = set(`now clock_timestamp statement_timestamp transaction_timestamp timeofday random random_normal 
+	gen_random_uuid uuidv4 uuidv7 uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 gen_random_bytes gen_salt age`)
+
+// acting do something, or speak of the transaction or session in which they run:
+// a cached answer would not do it.
+var acting = set(`setseed nextval currval lastval setval txid_current txid_current_if_assigned txid_current_snapshot pg_current_xact_id
+	pg_current_xact_id_if_assigned pg_current_snapshot pg_sleep pg_sleep_for pg_sleep_until pg_notify
+	pg_advisory_lock pg_advisory_lock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock
+	pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared pg_advisory_unlock pg_advisory_unlock_all
+	pg_advisory_unlock_shared`)
 
 // sessionFuncs answer by who asks.
 var sessionFuncs = set(`current_setting set_config current_database current_schema current_schemas current_query
@@ -101,12 +106,15 @@ const uncache = "don't cache it: remove @cache"
 // time, chance and session, and functions whose body pgaside doesn't know.
 func (a *analysis) checkDeterministic(sel protoMessage) {
 	check := func(m protoMessage) bool {
+		if l, ok := m.(located); ok {
+			a.stand(l)
+		}
 		switch m := m.(type) {
 		case *pg.SQLValueFunction:
 			op := strings.ToLower(strings.TrimPrefix(m.GetOp().String(), "SVFOP_"))
 			op = strings.TrimSuffix(op, "_n")
 			if strings.HasPrefix(op, "current_time") || strings.HasPrefix(op, "current_date") || strings.HasPrefix(op, "localtime") {
-				a.refuse(op+" changes by itself: a cached answer would stand still",
+				a.refuseVolatile(op+" changes by itself: a cached answer would stand still",
 					"pass the time as a parameter, or "+uncache)
 			} else {
 				a.refuse(op+" depends on who asks", "pass it as a parameter, or "+uncache)
@@ -119,7 +127,8 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 			}
 			for _, pair := range [][2]*pg.Node{{m.GetLexpr(), m.GetRexpr()}, {m.GetRexpr(), m.GetLexpr()}} {
 				if text, _ := constText(pair[1]); timeWords[strings.ToLower(strings.TrimSpace(text))] && !a.isText(pair[0]) {
-					a.refuse(fmt.Sprintf("'%s' may change by itself: a cached answer would stand still", text), "pass the time as a parameter, or "+uncache)
+					a.stand(pair[1].GetAConst())
+					a.refuseVolatile(fmt.Sprintf("'%s' may change by itself: a cached answer would stand still", text), "pass the time as a parameter, or "+uncache)
 				}
 			}
 		case *pg.TypeCast:
@@ -127,7 +136,8 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 			switch typeName(m.GetTypeName()) {
 			case "date", "timestamp", "timestamptz", "time", "timetz":
 				if timeWords[strings.ToLower(strings.TrimSpace(text))] {
-					a.refuse(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text),
+					a.stand(m.GetArg().GetAConst())
+					a.refuseVolatile(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text),
 						"pass the time as a parameter, or "+uncache)
 				}
 			}
@@ -135,9 +145,12 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 		return true
 	}
 	walk(sel, check)
+	a.inView++
 	for _, v := range a.views {
+		a.here = a.viewAt[v]
 		walk(v.view, check)
 	}
+	a.inView--
 }
 
 func (a *analysis) checkFunction(f *pg.FuncCall) {
@@ -149,21 +162,24 @@ func (a *analysis) checkFunction(f *pg.FuncCall) {
 	}
 	for _, arg := range f.GetArgs() {
 		if text, _ := constText(arg); timeWords[strings.ToLower(text)] && (name == "date" || strings.HasPrefix(name, "time") || strings.HasPrefix(name, "date_")) {
-			a.refuse(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text), "pass the time as a parameter, or "+uncache)
+			a.refuseVolatile(fmt.Sprintf("'%s' changes by itself: a cached answer would stand still", text), "pass the time as a parameter, or "+uncache)
 		}
 	}
 	switch {
+	case own != nil && a.schema.inlines(name):
 	case own != nil && own.volatile == "immutable":
 	case own != nil:
 		a.refuse(fmt.Sprintf("function %s (%s) is %s: pgaside doesn't know what it reads", name, own.pos, own.volatile),
-			"declare it IMMUTABLE if it only looks at its arguments, or write its body into the query", uncache)
+			"declare it IMMUTABLE if it only looks at its arguments, write it in SQL as one SELECT, or write its body into the query", uncache)
 	case name == "age" && len(f.GetArgs()) == 2:
 	case changing[name]:
 		mend := uncache
 		if name == "now" || strings.HasSuffix(name, "timestamp") || name == "age" {
 			mend = "pass the time as a parameter, or " + uncache
 		}
-		a.refuse(name+"() changes by itself: a cached answer would stand still", mend)
+		a.refuseVolatile(name+"() changes by itself: a cached answer would stand still", mend)
+	case acting[name]:
+		a.refuse(name+"() does something, or speaks of its own transaction: a cached answer wouldn't", uncache)
 	case sessionFuncs[name]:
 		a.refuse(name+"() depends on who asks", "pass it as a parameter, or "+uncache)
 	case !known[name] && !aggregates[name]:
@@ -172,30 +188,129 @@ func (a *analysis) checkFunction(f *pg.FuncCall) {
 	}
 }
 
-// volatileFunctions lists the functions of the schema that a statement calls, by
-// name, through operators of the schema or in the views it reads, and that may
-// change tables.
-func (s *schema) volatileFunctions(m protoMessage) []*function {
-	var out []*function
-	views := map[*table]bool{}
-	var visit func(m protoMessage) bool
-	add := func(name string) {
-		if own := s.function(name); own != nil && own.volatile == "volatile" && !slices.Contains(out, own) {
-			out = append(out, own)
+// inlines reports whether all functions of a name are one SELECT in SQL, which can
+// be read in the place of the call.
+func (s *schema) inlines(name string) bool {
+	fs := s.functions[name]
+	for _, f := range fs {
+		if f.language != "sql" || f.settings {
+			return false
 		}
+		if e := f.effectsOf(); e.opaque != "" || len(e.stmts) != 1 || e.stmts[0].GetSelectStmt() == nil || dataModifying(e.stmts[0]) {
+			return false
+		}
+	}
+	return len(fs) == 1
+}
+
+// inline returns a copy of a SELECT in which the functions in SQL that it calls
+// stand as sub-selects, so that the tables they read are seen. What an argument
+// means is known where it is a parameter, a constant or a qualified column.
+func (s *schema) inline(n *pg.Node) *pg.Node {
+	out := proto.Clone(n).(*pg.Node)
+	for range maxCalls {
+		changed := false
+		walk(out, func(m protoMessage) bool {
+			n, ok := m.(*pg.Node)
+			if !ok {
+				return true
+			}
+			if r := n.GetRangeFunction(); r != nil && len(r.GetFunctions()) == 1 && len(r.GetColdeflist()) == 0 && !r.GetOrdinality() {
+				if body, f := s.bodyOf(r.GetFunctions()[0].GetList().GetItems()[0].GetFuncCall()); body != nil {
+					alias := r.GetAlias()
+					if alias == nil {
+						alias = &pg.Alias{Aliasname: f.name}
+					}
+					if len(alias.GetColnames()) == 0 {
+						alias.Colnames = f.columns
+					}
+					n.Node = &pg.Node_RangeSubselect{RangeSubselect: &pg.RangeSubselect{Lateral: true, Subquery: body, Alias: alias}}
+					changed = true
+				}
+			}
+			if body, _ := s.bodyOf(n.GetFuncCall()); body != nil {
+				n.Node = &pg.Node_SubLink{SubLink: &pg.SubLink{SubLinkType: pg.SubLinkType_EXPR_SUBLINK, Subselect: body}}
+				changed = true
+			}
+			return true
+		})
+		if !changed {
+			break
+		}
+	}
+	return out
+}
+
+// bodyOf returns the body of the function that is called, with the arguments in
+// the place of its parameters; nil when it isn't one SELECT in SQL.
+func (s *schema) bodyOf(call *pg.FuncCall) (*pg.Node, *function) {
+	if call == nil {
+		return nil, nil
+	}
+	parts := names(call.GetFuncname())
+	if len(parts) > 1 && parts[0] == "pg_catalog" || !s.inlines(parts[len(parts)-1]) {
+		return nil, nil
+	}
+	f := s.functions[parts[len(parts)-1]][0]
+	return s.withArgs(f.effectsOf().stmts[0], f, call, func(n *pg.Node) bool {
+		parts, star := columnPath(n.GetColumnRef())
+		return fixed(n) || !star && len(parts) == 2 && !tableNames(f.effectsOf().stmts[0])[parts[0]]
+	}), f
+}
+
+// tableNames are the names that stand for tables in a statement.
+func tableNames(n *pg.Node) map[string]bool {
+	out := map[string]bool{}
+	walk(n, func(m protoMessage) bool {
+		switch m := m.(type) {
+		case *pg.RangeVar:
+			out[m.GetRelname()] = true
+		case *pg.Alias:
+			out[m.GetAliasname()] = true
+		}
+		return true
+	})
+	return out
+}
+
+// call is a call of a function of the schema.
+type call struct {
+	name string
+	node *pg.FuncCall // nil when its arguments can't be told
+}
+
+// volatileCalls lists the calls of functions of the schema that a statement
+// makes, by name, through operators of the schema or in the views it reads, and
+// that may change tables.
+func (s *schema) volatileCalls(m protoMessage) []call {
+	var out []call
+	views := map[*table]bool{}
+	inView := false
+	var visit func(m protoMessage) bool
+	add := func(name string, node *pg.FuncCall) {
+		if own := s.function(name); own == nil || own.volatile != "volatile" {
+			return
+		}
+		if inView {
+			node = nil
+		}
+		out = append(out, call{name, node})
 	}
 	visit = func(m protoMessage) bool {
 		switch m := m.(type) {
 		case *pg.FuncCall:
-			add(lastName(m.GetFuncname()))
+			add(lastName(m.GetFuncname()), m)
 		case *pg.A_Expr:
 			if op := s.operators[lastName(m.GetName())]; op != nil {
-				add(op.function)
+				add(op.function, nil)
 			}
 		case *pg.RangeVar:
 			if t, _ := s.find(m.GetSchemaname(), m.GetRelname()); t != nil && t.view != nil && !views[t] {
 				views[t] = true
+				was := inView
+				inView = true
 				walk(t.view, visit)
+				inView = was
 			}
 		}
 		return true

@@ -8,21 +8,30 @@
 // them is missing, there is a finding instead of code: the place, the read that
 // would go stale, the reason, and what to write.
 //
-// The steps, one file each: schema.go reads the DDL, source.go the package of
+// The steps, one file each: schema.go reads the DDL, load.go and source.go the package of
 // sqlc and the query files, annotation.go the annotations; scope.go finds the
 // equalities of a statement, derive.go maps the cached reads, write.go finds the
-// keys of the writes; render.go writes Go, explain.go the map as text.
+// keys of the writes; render.go writes Go; map.go makes the map, explain.go
+// and dot.go write it. place.go finds in the .sql file what was parsed elsewhere.
+//
+// Around them, config.go reads sqlc.yaml and pgaside.yaml, sqlfiles.go the files
+// that these name, and stale.go compares them with what sqlc made of them;
+// projects.go runs several packages, output.go writes all of their files or none;
+// init.go proposes annotations, and uses.go what to change in the user's code.
 package gen
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // Options says where a project's parts are, and what the decorator is called.
@@ -129,16 +138,18 @@ func Run(opts Options) (*Result, error) {
 func load(opts Options) (*project, error) {
 	opts = opts.withDefaults()
 	p := &project{opts: opts}
-	var err error
-	var found Findings
-	if p.schema, found, err = loadSchema(opts.Schema...); err != nil {
+	// loadSource waits for the go command most of its time. Without cgo, the
+	// parser is compiled meanwhile.
+	var ddl Findings
+	var schemaErr error
+	var schemaRead sync.WaitGroup
+	schemaRead.Go(func() { p.schema, ddl, schemaErr = loadSchema(opts.Schema...) })
+	src, found, err := loadSource(opts.Repo, opts.Queries)
+	schemaRead.Wait()
+	if err = cmp.Or(schemaErr, err); err != nil {
 		return nil, err
 	}
-	p.findings = append(p.findings, found...)
-	if p.src, found, err = loadSource(opts.Repo, opts.Queries); err != nil {
-		return nil, err
-	}
-	p.findings = append(p.findings, found...)
+	p.src, p.findings = src, slices.Concat(ddl, found)
 	if p.src == nil {
 		return nil, p.findings.sorted()
 	}
@@ -154,8 +165,8 @@ func (p *project) derive() {
 
 // Difference is one file of the output directory that is not as generated.
 type Difference struct {
-	File string // with the output directory
-	What string // "missing", "changed", "stale"
+	File string `json:"file"` // with the output directory
+	What string `json:"what"` // "missing", "changed", "stale"
 }
 
 // Compare lists how the output directory differs from the result: files that are

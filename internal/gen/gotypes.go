@@ -194,6 +194,15 @@ func fits(n int64, t *types.Basic) bool {
 	return bits == 0 || n < 1<<bits && n >= -1<<bits
 }
 
+func hasField(st *types.Struct, name string) bool {
+	for f := range st.Fields() {
+		if f.Name() == name {
+			return true
+		}
+	}
+	return false
+}
+
 // shape identifies what a cell holds: the query's text and the structure of its
 // Go result, so that a changed query or type never reads an old cell.
 func shape(sql string, result types.Type) string {
@@ -264,11 +273,20 @@ func sliceElem(t types.Type) (types.Type, bool) {
 	return s.Elem(), true
 }
 
-// constExpr writes an SQL constant as a Go expression of a key part's type.
+// constExpr writes an SQL constant as a Go expression of a key part's type, or,
+// where that is a type that may be NULL, of one that KeyOf takes for the same value.
 func constExpr(text string, to types.Type) (string, bool) {
-	b, ok := to.Underlying().(*types.Basic)
+	b, ok := deref(to).Underlying().(*types.Basic)
 	if !ok {
-		return "", false
+		st, ok := to.Underlying().(*types.Struct)
+		if !ok || !hasMethod(to, "Value") || !hasField(st, "Valid") {
+			return "", false
+		}
+		kind, ok := map[string]types.BasicKind{"string": types.String, "int": types.Int64, "bool": types.Bool}[family(to)]
+		if !ok {
+			return "", false
+		}
+		b = types.Typ[kind] // pgtype, sql.Null…, and sqlc's nullable enums
 	}
 	switch {
 	case b.Info()&types.IsString != 0:

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// unannotated copies a case and takes its @cache lines away; sqlc's package stays
+// unannotated copies a case and takes its annotations away; sqlc's package stays
 // the same but for comments.
 func unannotated(t *testing.T, name string) Options {
 	t.Helper()
@@ -21,7 +21,7 @@ func unannotated(t *testing.T, name string) Options {
 	}
 	var b strings.Builder
 	for line := range strings.SplitAfterSeq(string(text), "\n") {
-		if !strings.HasPrefix(line, "-- @cache") {
+		if !strings.HasPrefix(line, "-- @") {
 			b.WriteString(line)
 		}
 	}
@@ -110,6 +110,38 @@ func TestPropose(t *testing.T) {
 	}
 }
 
+// TestProposedLinesDerive checks that Run takes what is proposed for whole
+// applications.
+func TestProposedLinesDerive(t *testing.T) {
+	t.Parallel()
+
+	for _, name := range []string{"app_chat", "app_jobs", "app_ledger", "app_saas", "app_shop", "db_argument", "triggers"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			opts := unannotated(t, name)
+			plan, err := Propose(opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			good, _ := sortedOut(plan)
+			if len(good) == 0 {
+				t.Error("nothing is proposed")
+			}
+			if _, err := WriteProposals([]*Plan{plan}); err != nil {
+				t.Fatal(err)
+			}
+			res, err := Run(opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(res.p.reads) != len(good) {
+				t.Errorf("%d reads are cached, and %d were proposed", len(res.p.reads), len(good))
+			}
+		})
+	}
+}
+
 // TestProposeJoinsGroups checks that a partly annotated project keeps its own groups.
 func TestProposeJoinsGroups(t *testing.T) {
 	t.Parallel()
@@ -182,6 +214,7 @@ func TestUses(t *testing.T) {
 			"func broken( {\n",
 		"main.go":        "package main\n\nimport \"" + repo + "\"\n\nfunc main() { q := repo.New(pool); _ = repo.New(tx); _ = q }\n",
 		"main_test.go":   "package main\n\nimport \"" + repo + "\"\n\nvar q = repo.New(nil)\n",
+		"dbarg/main.go":  "package main\n\nimport \"" + repo + "\"\n\nvar q = repo.New()\n",
 		"other/other.go": "package other\n\nfunc f(q interface{ WithTx(int) int }) { q.WithTx(1) }\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -213,6 +246,7 @@ func TestUses(t *testing.T) {
 		got = append(got, Position{File: filepath.ToSlash(rel), Line: u.Pos.Line}.String()+" "+u.Have+" → "+u.Want)
 	}
 	want := []string{
+		"dbarg/main.go:5 repo.New() → cached.New(pool, c)",
 		"job/job.go:5 *repo.Queries → *cached.Queries",
 		"job/job.go:5 q.WithTx(tx) → begin it by q.Begin(ctx), or use q.InTx(ctx, pgx.TxOptions{}, func(q *cached.Queries) error { … })",
 		"main.go:5 repo.New(pool) → cached.New(pool, c)",

@@ -19,6 +19,15 @@ func scanSQL(sql string) (*pg.ScanResult, error) {
 	return pg.Scan(sql)
 }
 
+// deparse writes a statement.
+func deparse(n *pg.Node) (string, error) {
+	return pg.Deparse(&pg.ParseResult{Version: grammar, Stmts: []*pg.RawStmt{{Stmt: n}}})
+}
+
+// parsePlpgsql returns the parse tree of a CREATE FUNCTION … LANGUAGE plpgsql as
+// JSON.
+func parsePlpgsql(text string) (string, error) { return pg.ParsePlPgSqlToJSON(text) }
+
 // cursorOf returns the character, from 1, at which the parser gave up; 0 when it
 // doesn't say.
 func cursorOf(err error) int {

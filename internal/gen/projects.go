@@ -14,8 +14,8 @@ type Results []*Result
 
 // Skipped is a package that a run leaves out, and why.
 type Skipped struct {
-	Name string // its directory, or its place in sqlc.yaml
-	Why  string
+	Name string `json:"name"` // its directory, or its place in sqlc.yaml
+	Why  string `json:"why"`
 }
 
 // RunAll is Run for several packages: the findings of all of them come at once. A
@@ -69,7 +69,7 @@ func RunAll(projects []Options) (Results, []Skipped, error) {
 // one: it may be skipped in silence only where no decorator is left behind.
 func nothingToCache(opts Options, only bool) *Finding {
 	mend := []string{"pgaside init  (proposes the lines)", cacheForm + "  below -- name: of a read that is worth it"}
-	pos := Position{File: strings.Join(opts.Queries, ", ")}
+	pos := Position{File: opts.Repo}
 	files, err := filepath.Glob(filepath.Join(opts.Out, "*.go"))
 	left := err == nil && slices.ContainsFunc(files, func(file string) bool {
 		text, err := os.ReadFile(file)
@@ -95,7 +95,7 @@ func hasAnnotations(queries []string) (bool, error) {
 	}
 	for _, l := range located {
 		notes, found := parseAnnotations(l.comments)
-		if notes.cache != nil || len(notes.staleOK)+len(notes.invalidates)+len(found) > 0 {
+		if notes.cache != nil || notes.volatileOK != nil || len(notes.staleOK)+len(notes.invalidates)+len(notes.via)+len(found) > 0 {
 			return true, nil
 		}
 	}
@@ -113,27 +113,4 @@ func (rs Results) Compare() ([]Difference, error) {
 		all = append(all, diffs...)
 	}
 	return all, nil
-}
-
-// Explain is Result.Explain for all packages, under their directories where there
-// are several. A query is looked for in all of them.
-func (rs Results) Explain(query string) (string, error) {
-	if len(rs) == 1 {
-		return rs[0].Explain(query)
-	}
-	var out []string
-	for _, r := range rs {
-		if query != "" && r.p.src.byName[query] == nil {
-			continue
-		}
-		text, err := r.Explain(query)
-		if err != nil {
-			return "", err
-		}
-		out = append(out, fmt.Sprintf("package %s\n\n%s", r.p.opts.Repo, text))
-	}
-	if len(out) == 0 {
-		return "", fmt.Errorf("there is no query %s", query)
-	}
-	return strings.Join(out, "\n"), nil
 }

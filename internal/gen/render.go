@@ -6,6 +6,7 @@ import (
 	"go/format"
 	"go/token"
 	"go/types"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -42,14 +43,27 @@ type goFile struct {
 	r       *renderer
 	body    bytes.Buffer
 	imports map[string]string // path → name
+	renamed map[string]bool   // the imports that go by another name than their package's
+	hasKey  bool              // the scope being written has the variable key
 }
 
 func (f *goFile) printf(format string, args ...any) { fmt.Fprintf(&f.body, format, args...) }
+
+// locals are the names that the generated functions give to their variables.
+var locals = set(`q c f l ctx db tx pool opts args row rows n tag rowsAffected commandTag keys key err ok missing none k k2 k3`)
 
 // use imports a package and returns the name it goes by.
 func (f *goFile) use(importPath, name string) string {
 	if have, ok := f.imports[importPath]; ok {
 		return have
+	}
+	own := name
+	switch {
+	case !locals[name]:
+	case importPath == f.r.p.src.pkg.Path():
+		name = f.r.repoName()
+	default:
+		name += "pkg"
 	}
 	base := name
 	for i := 2; ; i++ {
@@ -63,7 +77,20 @@ func (f *goFile) use(importPath, name string) string {
 		name = fmt.Sprintf("%s%d", base, i)
 	}
 	f.imports[importPath] = name
+	if f.renamed == nil {
+		f.renamed = map[string]bool{}
+	}
+	f.renamed[importPath] = name != own
 	return name
+}
+
+// repoName is the name by which sqlc's package goes. Many a project calls it db,
+// and db is what the generated functions call their database.
+func (r *renderer) repoName() string {
+	if name := r.p.src.pkg.Name(); !locals[name] {
+		return name
+	}
+	return "repo"
 }
 
 // typ writes a type, importing what it needs.
@@ -112,7 +139,11 @@ func (p *project) render() (map[string][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("write the code of %s.sql: %w", name, err)
 		}
-		out[fileName(name)] = text
+		file := fileName(name)
+		for out[file] != nil { // db.sql, whose file is db_sql.go, beside db_sql.sql
+			file = strings.TrimSuffix(file, ".go") + "_sql.go"
+		}
+		out[file] = text
 	}
 	f := &goFile{r: r, imports: map[string]string{}}
 	f.dbFile()
@@ -157,6 +188,9 @@ var knownSuffix = set(`aix android darwin dragonfly freebsd illumos ios js linux
 func (f *goFile) finish(source, doc string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(fileHeader + source)
+	if expr := f.r.p.src.build; expr != "" {
+		b.WriteString("\n//go:build " + expr + "\n")
+	}
 	if doc == "" {
 		b.WriteString("\n")
 	}
@@ -164,7 +198,7 @@ func (f *goFile) finish(source, doc string) ([]byte, error) {
 	var std, other []string
 	for p, name := range f.imports {
 		line := fmt.Sprintf("%q", p)
-		if name != importBase(p) {
+		if name != importBase(p) || f.renamed[p] {
 			line = name + " " + line
 		}
 		if strings.Contains(strings.SplitN(p, "/", 2)[0], ".") {
@@ -204,7 +238,7 @@ func importBase(p string) string {
 
 // names chooses the package-level names and finds clashes.
 func (r *renderer) names() {
-	for _, w := range strings.Fields("q ctx db row rows keys key err missing k k2 k3 none context cache pgfence pgx repo time fmt") {
+	for _, w := range strings.Fields("q ctx db row rows rowsAffected commandTag keys key err missing k k2 k3 none byRow sent i scan slices context cache pgfence pgx repo time fmt") {
 		r.reserved[w] = true
 	}
 	for _, imp := range r.p.src.pkg.Imports() {
@@ -219,7 +253,9 @@ func (r *renderer) names() {
 			name += "Group"
 		}
 		if other, ok := taken[name]; ok && other != "" {
-			r.p.fail(g.first.note.pos, fmt.Sprintf("groups %s and %s have the same Go name %s", other, g.name, name), "", "rename one of them")
+			r.p.during(g.first.q, func() {
+				r.p.fail(g.first.note.pos, fmt.Sprintf("groups %s and %s have the same Go name %s", other, g.name, name), "", "rename one of them")
+			})
 		}
 		taken[name] = g.name
 		r.groups[g.name] = name
@@ -235,27 +271,28 @@ func (r *renderer) names() {
 	for _, q := range r.p.src.queries {
 		switch q.name {
 		case "Begin", "BeginTx", "InTx", "WithTx", "DB":
-			r.p.fail(q.pos, fmt.Sprintf("query %s has the name of a method that the generated Queries needs", q.name), "", "give it another name")
+			r.p.during(q, func() {
+				r.p.fail(q.pos, fmt.Sprintf("query %s has the name of a method that the generated Queries needs", q.name), "", "give it another name")
+			})
 		}
 	}
 }
 
 // nameInterfaces chooses the names of the interfaces, and enters them in taken.
+// Those of pgaside.yaml come first: a pattern makes way for them.
 func (r *renderer) nameInterfaces(taken map[string]string) {
 	opts := r.p.opts
 	clash := func(pos Position, name, what string) {
 		r.p.fail(pos, fmt.Sprintf("interface %s of %s has the name of something else in the generated package", name, what), "",
 			"name it in interface_names: or querier: of pgaside.yaml")
 	}
+	all := Position{File: opts.Repo}
 	of := map[string]string{}
 	for _, q := range r.p.src.queries {
 		if _, ok := r.ifaces[q.file]; ok {
 			continue
 		}
 		name := opts.InterfaceNames[q.file]
-		if name == "" && opts.Interfaces != Off {
-			name = strings.Replace(opts.Interfaces, "{}", r.camel(singular(q.file)), 1)
-		}
 		r.ifaces[q.file] = name
 		if name == "" {
 			continue
@@ -266,11 +303,28 @@ func (r *renderer) nameInterfaces(taken map[string]string) {
 		taken[name] = ""
 		of[name] = " and " + q.file + ".sql"
 	}
-	for file := range opts.InterfaceNames {
+	for _, file := range slices.Sorted(maps.Keys(opts.InterfaceNames)) {
 		if _, ok := r.ifaces[file]; !ok {
-			r.p.fail(Position{File: strings.Join(opts.Queries, ", ")}, fmt.Sprintf("interface_names in pgaside.yaml names an interface of %s.sql, and no query is in such a file", file), "",
+			r.p.fail(all, fmt.Sprintf("interface_names in pgaside.yaml names an interface of %s.sql, and no query is in such a file", file), "",
 				"correct the name of the file")
 		}
+	}
+	for _, q := range r.p.src.queries {
+		if opts.Interfaces == Off || r.ifaces[q.file] != "" {
+			continue
+		}
+		name := strings.Replace(opts.Interfaces, "{}", r.camel(singular(q.file)), 1)
+		if _, ok := taken[name]; ok { // user.sql and users.sql may stand side by side
+			name = strings.Replace(opts.Interfaces, "{}", r.camel(q.file), 1)
+		}
+		for base, i := name, 2; ; i++ {
+			if _, ok := taken[name]; !ok {
+				break
+			}
+			name = fmt.Sprintf("%s%d", base, i)
+		}
+		r.ifaces[q.file] = name
+		taken[name] = ""
 	}
 	switch {
 	case opts.Querier == Off, opts.Querier == "" && r.p.src.hasQuerier:
@@ -281,7 +335,7 @@ func (r *renderer) nameInterfaces(taken map[string]string) {
 		r.querier = opts.Querier
 	}
 	if _, ok := taken[r.querier]; ok {
-		clash(Position{File: strings.Join(opts.Queries, ", ")}, r.querier, "all queries")
+		clash(all, r.querier, "all queries")
 	}
 	taken[r.querier] = ""
 }
@@ -366,7 +420,7 @@ func (f *goFile) queryFile(name string) {
 			f.write(r.byQuery[q.name])
 		default:
 			f.head(q)
-			f.printf("return %s.New(q.db.Source(ctx)).%s(%s)\n}\n", f.repo(), q.name, f.callArgs(q))
+			f.printf("return %s\n}\n", f.call(q, f.db()+".Source(ctx)", f.callArgs(q)))
 		}
 	}
 }
@@ -410,7 +464,7 @@ func (f *goFile) querierInterface() {
 
 // param returns the name under which a parameter of the method goes.
 func (r *renderer) param(name string) string {
-	if r.reserved[name] || name == "" || name == "_" {
+	if r.reserved[name] || name == "" || name == "_" || types.Universe.Lookup(name) != nil {
 		return name + "Arg"
 	}
 	return name
@@ -419,6 +473,9 @@ func (r *renderer) param(name string) string {
 func (f *goFile) signature(q *query) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "(ctx %s.Context", f.use("context", "context"))
+	if f.r.p.src.dbArg {
+		fmt.Fprintf(&b, ", db %s.DBTX", f.repo())
+	}
 	for _, p := range q.params {
 		fmt.Fprintf(&b, ", %s %s", f.r.param(p.name), f.typ(p.typ))
 	}
@@ -445,12 +502,13 @@ func (f *goFile) head(q *query) {
 	f.printf("func (q *Queries) %s%s {\n", q.name, f.signature(q))
 }
 
+// callArgs are the arguments behind the context and the database.
 func (f *goFile) callArgs(q *query) string {
-	out := "ctx"
+	var out []string
 	for _, p := range q.params {
-		out += ", " + f.r.param(p.name)
+		out = append(out, f.r.param(p.name))
 	}
-	return out
+	return strings.Join(out, ", ")
 }
 
 // arg writes the n-th argument of a query: "id", "arg.UserID".
@@ -492,9 +550,9 @@ func (f *goFile) read(rd *cachedRead) {
 		cells = append(cells, f.arg(q, i))
 	}
 	ctx, pgfence := f.use("context", "context"), f.pgfence()
-	f.printf("return %s.Read(ctx, q.db, %s.Key(%s), %s.Cell(%s), func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence,
+	f.printf("return %s.Read(ctx, %s, %s.Key(%s), %s.Cell(%s), func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence, f.db(),
 		f.r.groups[rd.g.name], strings.Join(parts, ", "), name, strings.Join(cells, ", "), ctx, pgfence, f.typ(q.result))
-	f.printf("return %s.New(db).%s(%s)\n})\n}\n", f.repo(), q.name, f.callArgs(q))
+	f.printf("return %s\n})\n}\n", f.call(q, "db", f.callArgs(q)))
 }
 
 // readMany writes a cached batch read.
@@ -502,10 +560,25 @@ func (f *goFile) readMany(rd *cachedRead) {
 	q := rd.q
 	f.head(q)
 	ctx, pgfence, group := f.use("context", "context"), f.pgfence(), f.r.groups[rd.g.name]
-	elem, _ := sliceElem(q.args[0].typ)
+	elem, _ := sliceElem(q.args[rd.list].typ)
 	key := group + ".Key"
-	if convert(elem, rd.g.keyTypes[0]) == byAddr {
-		key = fmt.Sprintf("func(k %s) %s.Key { return %s.Key(&k) }", f.typ(elem), f.cache(), group)
+	var parts, cells []string
+	plain := len(rd.keys) == 1
+	for k, i := range rd.keys {
+		expr, typ := f.arg(q, i), q.args[i].typ
+		if i == rd.list {
+			expr, typ = "k", elem
+		}
+		if convert(typ, rd.g.keyTypes[k]) == byAddr {
+			expr, plain = "&"+expr, false
+		}
+		parts = append(parts, expr)
+	}
+	if !plain {
+		key = fmt.Sprintf("func(k %s) %s.Key { return %s.Key(%s) }", f.typ(elem), f.cache(), group, strings.Join(parts, ", "))
+	}
+	for _, i := range rd.cells {
+		cells = append(cells, f.arg(q, i))
 	}
 	split := "row" + q.outs[rd.split].path
 	switch convert(q.outs[rd.split].typ, elem) {
@@ -514,19 +587,41 @@ func (f *goFile) readMany(rd *cachedRead) {
 	case byConvert:
 		split = fmt.Sprintf("%s(%s)", f.typ(elem), split)
 	}
-	call := "missing"
-	if strings.Contains(q.args[0].expr, ".") {
-		t := q.params[0].typ
-		amp := ""
-		if _, ptr := t.(*types.Pointer); ptr {
-			amp = "&"
-		}
-		call = fmt.Sprintf("%s%s{%s: missing}", amp, f.typ(deref(t)), q.args[0].name)
-	}
-	f.printf("return %s.ReadMany(ctx, q.db, %s, %s, %s.Cell(),\n", pgfence, f.arg(q, 0), key, f.r.vars[q.name])
+	f.printf("return %s.ReadMany(ctx, %s, %s, %s, %s.Cell(%s),\n", pgfence, f.db(), f.arg(q, rd.list), key, f.r.vars[q.name], strings.Join(cells, ", "))
 	f.printf("func(row %s) %s { return %s },\n", f.typ(q.elem()), f.typ(elem), split)
 	f.printf("func(ctx %s.Context, db %s.DBTX, missing []%s) (%s, error) {\n", ctx, pgfence, f.typ(elem), f.typ(q.result))
-	f.printf("return %s.New(db).%s(ctx, %s)\n})\n}\n", f.repo(), q.name, call)
+	f.printf("return %s\n})\n}\n", f.call(q, "db", f.missingArgs(rd)))
+}
+
+// missingArgs writes the arguments of a batch's call for the keys that are
+// missing. Parameters in a struct are written out: the caller's own stays as it is.
+func (f *goFile) missingArgs(rd *cachedRead) string {
+	q := rd.q
+	root, _, dotted := strings.Cut(q.args[rd.list].expr, ".")
+	var out []string
+	for _, p := range q.params {
+		switch {
+		case p.name != root:
+			out = append(out, f.r.param(p.name))
+		case !dotted:
+			out = append(out, "missing")
+		default:
+			var fields []string
+			for i, a := range q.args {
+				value := f.arg(q, i)
+				if i == rd.list {
+					value = "missing"
+				}
+				fields = append(fields, fmt.Sprintf("%s: %s", a.name, value))
+			}
+			amp := ""
+			if _, ptr := p.typ.(*types.Pointer); ptr {
+				amp = "&"
+			}
+			out = append(out, fmt.Sprintf("%s%s{%s}", amp, f.typ(deref(p.typ)), strings.Join(fields, ", ")))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // keyCode is a key as Go code.
@@ -536,11 +631,15 @@ type keyCode struct {
 	guards []string // "arg.UserID != nil"
 	loops  []string // "k := range ids"
 	keyOf  bool
+	whole  bool
 }
 
 func (k keyCode) simple() bool { return len(k.guards) == 0 && len(k.loops) == 0 && !k.keyOf }
 
 func (k keyCode) call() string {
+	if k.whole {
+		return k.group + ".All()"
+	}
 	if k.keyOf {
 		return fmt.Sprintf("%s.KeyOf(%s)", k.group, strings.Join(k.parts, ", "))
 	}
@@ -550,7 +649,7 @@ func (k keyCode) call() string {
 // code writes a key. row is the expression of the result's row, or of a
 // :copyfrom's row.
 func (f *goFile) code(q *query, t *keyTuple, row string) keyCode {
-	k := keyCode{group: f.r.groups[t.g.name]}
+	k := keyCode{group: f.r.groups[t.g.name], whole: t.whole}
 	type part struct {
 		expr string
 		typ  types.Type
@@ -562,7 +661,11 @@ func (f *goFile) code(q *query, t *keyTuple, row string) keyCode {
 		switch v.kind {
 		case ofConst:
 			expr, _ := constExpr(v.text, to)
-			parts = append(parts, part{expr, to, asIs})
+			how := asIs
+			if _, basic := to.Underlying().(*types.Basic); !basic {
+				how = byKeyOf
+			}
+			parts = append(parts, part{expr, to, how})
 		case ofArg:
 			expr := row + q.args[v.n].expr
 			if q.cmd != ":copyfrom" {
@@ -609,7 +712,14 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 		f.printf("if %s {\n", strings.Join(k.guards, " && "))
 	}
 	if k.keyOf {
-		f.printf("key, err := %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", k.call(), fail)
+		assign := ":="
+		if len(k.loops) == 0 && len(k.guards) == 0 {
+			if f.hasKey {
+				assign = "="
+			}
+			f.hasKey = true
+		}
+		f.printf("key, err %s %s\nif err != nil {\n%s\n}\nkeys = append(keys, key)\n", assign, k.call(), fail)
 	} else {
 		f.printf("keys = append(keys, %s)\n", k.call())
 	}
@@ -624,9 +734,17 @@ func (f *goFile) appendKey(k keyCode, fail string) {
 // write writes a write that invalidates something.
 func (f *goFile) write(w *write) {
 	q := w.q
+	f.hasKey = false
+	if q.batch() {
+		f.batch(w)
+		return
+	}
 	var before, after []keyCode // known from the arguments; known from the result
 	row := "row"
 	for _, t := range w.keys {
+		if slices.ContainsFunc(t.parts, func(v value) bool { return v.kind == ofLook }) {
+			continue // see lookups
+		}
 		isOut := slices.ContainsFunc(t.parts, func(v value) bool { return v.kind == ofOut })
 		k := f.code(q, t, row)
 		if isOut {
@@ -637,7 +755,12 @@ func (f *goFile) write(w *write) {
 	}
 	f.head(q)
 	ctx, pgfence, cache := f.use("context", "context"), f.pgfence(), f.cache()
-	call := fmt.Sprintf("%s.New(db).%s(%s)", f.repo(), q.name, f.callArgs(q))
+	db := f.db()
+	if len(w.lookups) > 0 {
+		db = fmt.Sprintf("%s.LookUp(%s(%s)...)", db, f.r.lookupsFunc(q.name), f.callArgs(q))
+		defer f.lookups(w)
+	}
+	call := f.call(q, "db", f.callArgs(q))
 	calls := func(ks []keyCode) (out []string) {
 		for _, k := range ks {
 			out = append(out, k.call())
@@ -645,10 +768,15 @@ func (f *goFile) write(w *write) {
 		return out
 	}
 	allSimple := func(ks []keyCode) bool { return !slices.ContainsFunc(ks, func(k keyCode) bool { return !k.simple() }) }
-	literal := func(ks []keyCode) string { return fmt.Sprintf("[]%s.Key{%s}", cache, strings.Join(calls(ks), ", ")) }
+	literal := func(ks []keyCode) string {
+		if len(ks) == 0 {
+			return "nil"
+		}
+		return fmt.Sprintf("[]%s.Key{%s}", cache, strings.Join(calls(ks), ", "))
+	}
 
 	if q.cmd == ":exec" {
-		f.printf("return %s.Exec(ctx, q.db, func(ctx %s.Context, db %s.DBTX) ([]%s.Key, error) {\n", pgfence, ctx, pgfence, cache)
+		f.printf("return %s.Exec(ctx, %s, func(ctx %s.Context, db %s.DBTX) ([]%s.Key, error) {\n", pgfence, db, ctx, pgfence, cache)
 		if allSimple(before) {
 			f.printf("return %s, %s\n})\n}\n", literal(before), call)
 			return
@@ -659,8 +787,12 @@ func (f *goFile) write(w *write) {
 	}
 
 	result := f.typ(q.result)
-	f.printf("return %s.Write(ctx, q.db, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, ctx, pgfence, result, cache)
+	f.printf("return %s.Write(ctx, %s, func(ctx %s.Context, db %s.DBTX) (%s, []%s.Key, error) {\n", pgfence, db, ctx, pgfence, result, cache)
 	name := map[string]string{":one": "row", ":many": "rows", ":execrows": "n", ":copyfrom": "n", ":execresult": "tag"}[q.cmd]
+	if slices.ContainsFunc(q.params, func(p methodParam) bool { return p.name == name && !f.r.reserved[name] }) {
+		// n and tag are good names for parameters too, and the keys are made of them.
+		name = map[string]string{"n": "rowsAffected", "tag": "commandTag"}[name]
+	}
 	zero := fmt.Sprintf("var none %s\nreturn none, nil, err", result)
 
 	if q.cmd == ":copyfrom" {
@@ -707,6 +839,7 @@ func (f *goFile) write(w *write) {
 		f.printf("keys := make([]%s.Key, 0, %s)\n", cache, times(len(after), "len(rows)"))
 	}
 	f.printf("for _, row := range rows {\n")
+	f.hasKey = false
 	f.appendKeys(after, fail)
 	f.printf("}\nreturn rows, keys, nil\n})\n}\n")
 }
@@ -762,7 +895,7 @@ func (f *goFile) appendKeys(ks []keyCode, fail string) {
 // dbFile writes db.go: groups, Queries, transactions, and the statements that
 // are known when they come round the decorator.
 func (f *goFile) dbFile() {
-	r, repo := f.r, f.r.p.src.pkg.Name()
+	r, repo := f.r, f.r.repoName()
 	ctx, pgx, pgfence, cache := f.use("context", "context"), f.pgx(), f.pgfence(), f.cache()
 	pgxpool := f.use("github.com/jackc/pgx/v5/pgxpool", "pgxpool")
 	if len(r.p.groups) > 0 {
@@ -791,10 +924,18 @@ func (f *goFile) dbFile() {
 	}
 	f.printf("// Queries has the methods of *%s.Queries. Cached reads are answered from the cache; a write that changes them\n"+
 		"// invalidates them around its commit; everything else goes to Postgres as it is.\n", repo)
+	if r.p.src.dbArg {
+		f.dbArgDoc()
+	}
 	f.printf("type Queries struct{ db *%s.DB }\n\n", pgfence)
 	f.querierInterface()
 	f.printf("// New returns the queries on a pool. Redis may be absent: reads then go to Postgres.\n")
 	f.printf("func New(pool *%s.Pool, c *%s.Cache) *Queries {\nreturn &Queries{db: %s.New(pool, c, statements)}\n}\n\n", pgxpool, cache, pgfence)
+	if r.p.src.dbArg {
+		f.dbArgMethods()
+		f.statements()
+		return
+	}
 	f.printf("// Begin starts a transaction, to be used through WithTx. Its Commit invalidates what was written.\n")
 	f.printf("func (q *Queries) Begin(ctx %s.Context) (%s.Tx, error) {\nreturn q.db.Begin(ctx)\n}\n\n", ctx, pgx)
 	f.printf("// BeginTx is Begin with options.\n")
@@ -863,8 +1004,13 @@ func (f *goFile) statements() {
 			f.printf("%q: {},\n", name)
 		case w.q.cmd == ":copyfrom":
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("it is a COPY: call %s.Queries.%s", r.pkg, name))
+		case len(w.lookups) > 0:
+			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys are looked up: call %s.Queries.%s", r.pkg, name))
 		case !w.fromArgs():
 			f.printf("%q: {Write: true, Why: %q},\n", name, fmt.Sprintf("its keys come from RETURNING: call %s.Queries.%s", r.pkg, name))
+		case w.q.batch():
+			f.printf("%q: {Write: true, Keys: %s, Why: %q},\n", name, r.keysFunc(name), fmt.Sprintf("it is a batch: call %s.Queries.%s", r.pkg, name))
+			funcs = append(funcs, w)
 		default:
 			f.printf("%q: {Write: true, Keys: %s},\n", name, r.keysFunc(name))
 			funcs = append(funcs, w)
@@ -874,7 +1020,7 @@ func (f *goFile) statements() {
 	var tables []string
 	for _, rd := range r.p.reads {
 		for _, m := range rd.maps {
-			for _, t := range append([]*table{m.table}, m.table.family...) {
+			for _, t := range kin(m.table) {
 				if !slices.Contains(tables, t.String()) {
 					tables = append(tables, t.String())
 				}
@@ -889,10 +1035,11 @@ func (f *goFile) statements() {
 		f.printf("%q", t)
 	}
 	f.printf("},\n}\n")
-	if len(funcs) == 0 {
+	looks := slices.ContainsFunc(r.p.writes, func(w *write) bool { return len(w.lookups) > 0 })
+	if len(funcs) == 0 && !looks {
 		return
 	}
-	cache, fm := f.cache(), f.use("fmt", "fmt")
+	cache := f.cache()
 	f.printf(`
 // keyList collects keys, and the first error.
 type keyList struct {
@@ -906,15 +1053,19 @@ func (l *keyList) add(k %[1]s.Key, err error) {
 	}
 	l.keys = append(l.keys, k)
 }
-
+`, cache)
+	if len(funcs) == 0 {
+		return
+	}
+	f.printf(`
 // wantArgs checks how many arguments a statement has come with.
 func wantArgs(args []any, want int) error {
 	if len(args) != want {
-		return %[2]s.Errorf("the statement has %%d arguments, want %%d", len(args), want)
+		return %[1]s.Errorf("the statement has %%d arguments, want %%d", len(args), want)
 	}
 	return nil
 }
-`, cache, fm)
+`, f.use("fmt", "fmt"))
 	for _, w := range funcs {
 		f.argKeys(w)
 	}
@@ -960,6 +1111,10 @@ func (f *goFile) argKeys(w *write) {
 	}
 	f.printf("var l keyList\n")
 	for _, t := range w.keys {
+		if t.whole {
+			f.printf("l.add(%s.All(), nil)\n", f.r.groups[t.g.name])
+			continue
+		}
 		var parts []string
 		loops := 0
 		for i, v := range t.parts {

@@ -21,7 +21,8 @@ type schema struct {
 	functions  map[string][]*function // by name without schema: the overloads
 	operators  map[string]*operator   // operators of the schema's own
 	taken      map[string]bool        // names of constraints and indexes
-	opaque     []weakPoint            // DDL that can't be read
+	opaque     []WeakPoint            // DDL that can't be read
+	index      *schemaIndex           // of tables; nil after a change
 }
 
 // table is a table or a view.
@@ -35,7 +36,9 @@ type table struct {
 	rls          bool
 	temp         bool
 	matview      bool
-	family       []*table // parents and children by inheritance or partitioning
+	parents      []*table // by inheritance or partitioning
+	heirs        []*table // tables that inherit from it, and its partitions
+	inherited    bool     // some heirs are no partitions: its keys are not unique among them
 
 	view     *pg.SelectStmt // the body of a view
 	viewCols []string       // names given in CREATE VIEW v(a, b)
@@ -76,12 +79,18 @@ type foreignKey struct {
 	onDelete string // "a" no action, "r" restrict, "c" cascade, "n" set null, "d" set default
 	onUpdate string
 	setCols  []string // SET NULL (cols)
+
+	deferrable bool // it may be broken until the commit
 }
 
 type trigger struct {
 	what       string // "trigger" or "rule"
 	name       string
 	pos        Position
+	function   string   // that a trigger runs
+	args       []string // of the trigger
+	before     bool     // it runs before the row is stored, and for each row
+	nothing    bool     // a rule that does nothing besides the statement
 	ins, upd   bool
 	del, trunc bool
 	cols       []string // UPDATE OF
@@ -90,9 +99,17 @@ type trigger struct {
 type function struct {
 	name     string
 	args     string // the types of its arguments
+	params   []funcParam
 	pos      Position
 	volatile string // "volatile", "stable", "immutable"
+	language string
+	settings bool       // it has SET …
+	columns  []*pg.Node // names of what it returns: OUT and TABLE parameters
+	body     *pg.CreateFunctionStmt
+	effects  *effects // see effectsOf
 }
+
+type funcParam struct{ name, typ string }
 
 type operator struct {
 	pos      Position
@@ -127,6 +144,9 @@ func (t *table) col(name string) *column {
 // hasUnique reports whether have contains every column of the primary key or of
 // some unique constraint, so that at most one row has these values.
 func (t *table) hasUnique(have func(col string) bool) bool {
+	if t.inherited {
+		return false
+	}
 	for _, u := range t.uniques {
 		if u.partial || len(u.cols) == 0 {
 			continue
@@ -151,12 +171,7 @@ func (s *schema) find(schemaName, name string) (t *table, why string) {
 		}
 		return nil, fmt.Sprintf("the schema has no table or view %s.%s", schemaName, name)
 	}
-	var found []*table
-	for _, t := range s.sortedTables() {
-		if t.name == name {
-			found = append(found, t)
-		}
-	}
+	found := s.indexed().byName[name]
 	switch {
 	case len(found) == 0:
 		return nil, fmt.Sprintf("the schema has no table or view %s", name)
@@ -184,17 +199,7 @@ func (s *schema) sortedTables() []*table {
 }
 
 // children returns the foreign keys that refer to t, by child and name.
-func (s *schema) children(t *table) []*foreignKey {
-	var out []*foreignKey
-	for _, c := range s.sortedTables() {
-		for _, fk := range c.fks {
-			if fk.refTable == t {
-				out = append(out, fk)
-			}
-		}
-	}
-	return out
-}
+func (s *schema) children(t *table) []*foreignKey { return s.indexed().children[t] }
 
 // version is the number that a migration's name begins with; 0 without one.
 func version(file string) uint64 {
@@ -234,18 +239,20 @@ func loadSchema(paths ...string) (*schema, Findings, error) {
 		tree, err := parseSQL(src)
 		if err != nil {
 			findings = append(findings, &Finding{
-				Pos: syntaxError(file, src, 1, err), Msg: "the schema can't be parsed", Why: err.Error(),
+				Pos: errorPlace(file, src, 1, err), Msg: "the schema can't be parsed", Why: err.Error(),
 				Mend: []string{"correct the DDL; Postgres itself would refuse it"},
 			})
 			continue
 		}
 		for _, raw := range tree.GetStmts() {
-			pos := Position{File: file, Line: lineAt(src, statementStart(src, int(raw.GetStmtLocation())))}
+			pos := placeIn(file, src, statementStart(src, int(raw.GetStmtLocation())), 1)
+			s.index = nil
 			if f := s.apply(raw.GetStmt(), pos, src); f != nil {
 				findings = append(findings, f)
 			}
 		}
 	}
+	s.index = nil
 	return s, findings, nil
 }
 
@@ -272,13 +279,6 @@ func statementStart(src string, at int) int {
 		}
 	}
 	return at
-}
-
-func lineAt(src string, at int) int {
-	if at > len(src) {
-		at = len(src)
-	}
-	return 1 + strings.Count(src[:at], "\n")
 }
 
 func (s *schema) lookup(r *pg.RangeVar) *table {
@@ -363,11 +363,14 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		if t == nil {
 			return unknownTable(pos, "a trigger", c.GetRelation())
 		}
-		const ins, del, upd, trunc = 1 << 2, 1 << 3, 1 << 4, 1 << 5 // TRIGGER_TYPE_… of Postgres
+		const before, ins, del, upd, trunc = 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5 // TRIGGER_TYPE_… of Postgres
 		e := c.GetEvents()
+		if c.GetReplace() {
+			t.triggers = slices.DeleteFunc(t.triggers, func(o *trigger) bool { return o.name == c.GetTrigname() })
+		}
 		t.triggers = append(t.triggers, &trigger{
-			what: "trigger", name: c.GetTrigname(), pos: pos, cols: names(c.GetColumns()),
-			ins: e&ins != 0, upd: e&upd != 0, del: e&del != 0, trunc: e&trunc != 0,
+			what: "trigger", name: c.GetTrigname(), pos: pos, cols: names(c.GetColumns()), function: lastName(c.GetFuncname()), args: names(c.GetArgs()),
+			ins: e&ins != 0, upd: e&upd != 0, del: e&del != 0, trunc: e&trunc != 0, before: c.GetTiming()&before != 0 && c.GetRow(),
 		})
 	case stmt.GetRuleStmt() != nil:
 		r := stmt.GetRuleStmt()
@@ -377,7 +380,7 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		}
 		e := r.GetEvent()
 		t.triggers = append(t.triggers, &trigger{
-			what: "rule", name: r.GetRulename(), pos: pos,
+			what: "rule", name: r.GetRulename(), pos: pos, nothing: len(r.GetActions()) == 0,
 			ins: e == pg.CmdType_CMD_INSERT, upd: e == pg.CmdType_CMD_UPDATE, del: e == pg.CmdType_CMD_DELETE,
 		})
 	case stmt.GetCreatePolicyStmt() != nil:
@@ -414,9 +417,9 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 				Mend: []string{"write the DDL as plain statements"},
 			}
 		}
-		s.opaque = append(s.opaque, weakPoint{Pos: pos, Text: "a DO block that pgaside can't read"})
+		s.opaque = append(s.opaque, WeakPoint{At: pos, On: "schema", Text: "a DO block that pgaside can't read"})
 	case stmt.GetSelectStmt() != nil:
-		s.opaque = append(s.opaque, weakPoint{Pos: pos, Text: "a SELECT in the schema: what its functions do isn't seen"})
+		s.opaque = append(s.opaque, WeakPoint{At: pos, On: "schema", Text: "a SELECT in the schema: what its functions do isn't seen"})
 	}
 	return nil
 }
@@ -466,7 +469,7 @@ func (s *schema) createTable(c *pg.CreateStmt, pos Position) *Finding {
 			cp := *pc
 			t.cols = append(t.cols, &cp)
 		}
-		relate(parent, t)
+		relate(parent, t, c.GetPartbound() != nil)
 	}
 	for _, e := range c.GetTableElts() {
 		switch {
@@ -511,9 +514,10 @@ func (t *table) primary() []string {
 	return nil
 }
 
-func relate(a, b *table) {
-	a.family = append(a.family, b)
-	b.family = append(b.family, a)
+func relate(parent, heir *table, partition bool) {
+	parent.heirs = append(parent.heirs, heir)
+	heir.parents = append(heir.parents, parent)
+	parent.inherited = parent.inherited || !partition
 }
 
 func (s *schema) addColumn(t *table, d *pg.ColumnDef, pos Position) {
@@ -539,6 +543,9 @@ func (s *schema) addColumn(t *table, d *pg.ColumnDef, pos Position) {
 			// What follows a column's constraint speaks of it.
 			if last == pg.ConstrType_CONSTR_PRIMARY || last == pg.ConstrType_CONSTR_UNIQUE {
 				t.uniques[len(t.uniques)-1].partial = true
+			}
+			if last == pg.ConstrType_CONSTR_FOREIGN && len(t.fks) > 0 {
+				t.fks[len(t.fks)-1].deferrable = true
 			}
 			continue
 		}
@@ -648,6 +655,7 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		t.fks = append(t.fks, &foreignKey{
 			name: name, pos: pos, child: t, cols: cols, refTable: ref, refCols: refCols,
 			onDelete: k.GetFkDelAction(), onUpdate: k.GetFkUpdAction(), setCols: names(k.GetFkDelSetCols()),
+			deferrable: deferrable,
 		})
 	}
 }
@@ -757,7 +765,7 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 		case pg.AlterTableType_AT_AddConstraint:
 			s.addConstraint(t, c.GetDef().GetConstraint(), "", pos)
 		case pg.AlterTableType_AT_DropConstraint:
-			if !t.dropConstraint(c.GetName()) && !c.GetMissingOk() && len(t.family) == 0 && !strings.HasSuffix(c.GetName(), "_not_null") {
+			if !t.dropConstraint(c.GetName()) && !c.GetMissingOk() && len(t.parents)+len(t.heirs) == 0 && !strings.HasSuffix(c.GetName(), "_not_null") {
 				return &Finding{
 					Pos: pos, Msg: fmt.Sprintf("DROP CONSTRAINT %s: pgaside can't find it on table %s", c.GetName(), t),
 					Why:  "it may be a key or a foreign key that pgaside would go on trusting",
@@ -771,11 +779,11 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 			t.rls = false
 		case pg.AlterTableType_AT_AddInherit:
 			if p := s.lookup(c.GetDef().GetRangeVar()); p != nil {
-				relate(p, t)
+				relate(p, t, false)
 			}
 		case pg.AlterTableType_AT_AttachPartition:
 			if p := s.lookup(c.GetDef().GetPartitionCmd().GetName()); p != nil {
-				relate(t, p)
+				relate(t, p, true)
 			}
 		}
 	}
@@ -862,13 +870,25 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 }
 
 func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
-	f := &function{name: lastName(c.GetFuncname()), pos: pos, volatile: "volatile"}
+	f := &function{name: lastName(c.GetFuncname()), pos: pos, volatile: "volatile", body: c}
 	for _, p := range c.GetParameters() {
 		switch p := p.GetFunctionParameter(); p.GetMode() {
 		case pg.FunctionParameterMode_FUNC_PARAM_OUT, pg.FunctionParameterMode_FUNC_PARAM_TABLE:
+			f.columns = append(f.columns, pg.MakeStrNode(p.GetName()))
 		default:
 			f.args += typeName(p.GetArgType()) + ","
+			f.params = append(f.params, funcParam{p.GetName(), typeName(p.GetArgType())})
 		}
+	}
+	for _, o := range c.GetOptions() {
+		if e := o.GetDefElem(); e.GetDefname() == "language" {
+			f.language = strings.ToLower(e.GetArg().GetString_().GetSval())
+		} else if e.GetDefname() == "set" {
+			f.settings = true
+		}
+	}
+	if c.GetSqlBody() != nil {
+		f.language = "sql"
 	}
 	if v := volatility(c.GetOptions()); v != "" {
 		f.volatile = v
@@ -1048,7 +1068,8 @@ func (s *schema) drop(d *pg.DropStmt) {
 			}
 			for _, t := range s.tables {
 				t.fks = slices.DeleteFunc(t.fks, func(f *foreignKey) bool { return f.refTable == gone })
-				t.family = slices.DeleteFunc(t.family, func(f *table) bool { return f == gone })
+				t.parents = slices.DeleteFunc(t.parents, func(f *table) bool { return f == gone })
+				t.heirs = slices.DeleteFunc(t.heirs, func(f *table) bool { return f == gone })
 			}
 		case pg.ObjectType_OBJECT_TYPE:
 			delete(s.enums, joinName(parts))

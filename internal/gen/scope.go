@@ -32,7 +32,24 @@ type analysis struct {
 	ignored []ignored   // equalities that don't count, and why
 	views   []*table    // views that were followed
 	top     *scope      // scope of the outermost SELECT, UPDATE or DELETE
-	plain   bool        // the outermost SELECT has one branch, no aggregate, no grouping
+	bound   *[][]value  // see bind
+	writes  bool        // the statement changes rows; a read is analysed more narrowly
+
+	// returned tells what a statement in WITH returns; nil in a read.
+	returned func(*pg.Node) []returnedColumn
+	plain    bool // the outermost SELECT has one branch, no aggregate, no grouping
+
+	here   int            // where in the text the analysis stands; 0: nowhere
+	inView int            // > 0: in the text of a view, whose places are not the statement's
+	viewAt map[*table]int // where the statement names a view
+}
+
+// stand notes where in the text the analysis is: what is refused now is there.
+// In a view, that is where the statement names the view.
+func (a *analysis) stand(m located) {
+	if a.inView == 0 {
+		a.here = int(m.GetLocation())
+	}
 }
 
 // occurrence is one item of a FROM clause: a table, or something derived
@@ -49,6 +66,15 @@ type occurrence struct {
 	guards  []*region
 	refAll  bool            // every column is used
 	refs    map[string]bool // columns used
+	loc     int             // where the statement names it, or the view through which it is read
+	locked  bool            // FOR UPDATE or FOR NO KEY UPDATE
+}
+
+// returnedColumn is a column that a statement in WITH returns, and the values that
+// it is known to have.
+type returnedColumn struct {
+	name, class string
+	values      []value
 }
 
 // region is a part of the statement whose conditions hold only for what happens
@@ -73,8 +99,10 @@ type edge struct {
 }
 
 type refusal struct {
-	why  string
-	mend []string
+	why      string
+	mend     []string
+	loc      int
+	byItself bool // the answer changes by itself: @volatile-ok may allow it
 }
 
 type ignored struct {
@@ -117,7 +145,7 @@ func (e *environment) find(name string) *cte {
 }
 
 func newAnalysis(s *schema) *analysis {
-	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}}
+	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}, bound: &[][]value{}, viewAt: map[*table]int{}}
 }
 
 // maxDepth bounds views over views and nested queries.
@@ -125,7 +153,17 @@ const maxDepth = 64
 
 func (a *analysis) refuse(why string, mend ...string) {
 	if !slices.ContainsFunc(a.refused, func(r refusal) bool { return r.why == why }) {
-		a.refused = append(a.refused, refusal{why, mend})
+		a.refused = append(a.refused, refusal{why: why, mend: mend, loc: a.here})
+	}
+}
+
+// refuseVolatile is refuse for an answer that changes by itself, and which may be
+// kept until the TTL all the same if a human says so.
+func (a *analysis) refuseVolatile(why string, mend ...string) {
+	before := len(a.refused)
+	a.refuse(why, append(mend, `-- @volatile-ok "why an answer may be served until the TTL"`)...)
+	if len(a.refused) > before {
+		a.refused[before].byItself = true
 	}
 }
 
@@ -152,7 +190,9 @@ func (a *analysis) countParams(m protoMessage) {
 // outColumn is one output column of a scope.
 type outColumn struct {
 	name string
-	at   place // the zero place when it is an expression
+	at   place    // the zero place when it is an expression
+	val  *pg.Node // the expression; nil for a column
+	free operand  // a parameter or constant with a type
 }
 
 // selectStmt analyses a SELECT below outer. owner receives its output columns.
@@ -213,12 +253,21 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 			a.expr(sc, n)
 		}
 	}
+	for _, n := range sel.GetLockingClause() {
+		sc.lock(n.GetLockingClause())
+	}
+	if a.inView == 0 {
+		a.here = 0
+	}
 	if len(sel.GetLockingClause()) > 0 {
 		a.refuse("it locks rows (FOR UPDATE or FOR SHARE): a cached answer would lock nothing",
 			"don't cache it: remove @cache")
 	}
 	if sel.GetIntoClause() != nil {
 		a.refuse("it makes a table (SELECT INTO)", "don't cache it: remove @cache")
+	}
+	if (sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil) && len(sel.GetSortClause()) == 0 && !a.onlyRow(sc, sel) {
+		a.refuseVolatile("it has LIMIT or OFFSET without ORDER BY: which rows it picks changes by itself", "add ORDER BY a unique column", uncache)
 	}
 	distinctOn := len(sel.GetDistinctClause()) > 0 && sel.GetDistinctClause()[0].GetNode() != nil
 	if distinctOn || hasWindow(sel) {
@@ -232,6 +281,11 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 			seen[o.name]++
 		}
 		for _, o := range outs {
+			if o.free.class != "" && seen[o.name] == 1 {
+				owner.setClass(o.name, o.free.class)
+				a.connect(place{owner, o.name}, o.free.at, nil)
+				continue
+			}
 			class := a.classOf(o.at)
 			if o.at.occ == nil || class == "" || seen[o.name] > 1 {
 				continue
@@ -245,6 +299,33 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 		}
 	}
 	return sc, outs
+}
+
+// lock marks the tables whose rows a SELECT locks against any other writer.
+func (sc *scope) lock(l *pg.LockingClause) {
+	if l.GetStrength() != pg.LockClauseStrength_LCS_FORUPDATE && l.GetStrength() != pg.LockClauseStrength_LCS_FORNOKEYUPDATE {
+		return
+	}
+	for _, o := range sc.items {
+		o.locked = o.locked || o.table != nil && (len(l.GetLockedRels()) == 0 ||
+			slices.ContainsFunc(l.GetLockedRels(), func(n *pg.Node) bool { return n.GetRangeVar().GetRelname() == o.alias }))
+	}
+}
+
+// onlyRow reports whether a SELECT with LIMIT has at most one row, or rows that
+// nobody can tell apart, so that there is nothing to pick.
+func (a *analysis) onlyRow(sc *scope, sel *pg.SelectStmt) bool {
+	if len(sel.GetGroupClause()) == 0 && hasAggregate(sel.GetTargetList()) {
+		return true
+	}
+	constant := len(sel.GetTargetList()) > 0
+	for _, n := range sel.GetTargetList() {
+		constant = constant && n.GetResTarget().GetVal().GetAConst() != nil // SELECT 1 … LIMIT 1
+	}
+	if constant && sel.GetLimitOffset() == nil && sel.GetLimitCount().GetAConst() != nil {
+		return true
+	}
+	return !slices.ContainsFunc(sc.items, func(o *occurrence) bool { return o.table == nil || !a.singleRow(o) })
 }
 
 func (o *occurrence) setClass(col, class string) {
@@ -297,9 +378,24 @@ func (a *analysis) outputs(sc *scope, targets []*pg.Node) []outColumn {
 					}
 				}
 			}
-			out := outColumn{name: name}
-			if at := a.operand(sc, t.GetVal()); at.at.occ != nil && at.class != "" {
+			out := outColumn{name: name, val: t.GetVal()}
+			at := a.operand(sc, t.GetVal())
+			if k := t.GetVal().GetAConst(); at.free && at.class == "" && k != nil { // as Postgres types it here
+				switch {
+				case k.GetIval() != nil:
+					at.class = "int"
+				case k.GetSval() != nil:
+					at.class = "text"
+				case k.GetBoolval() != nil:
+					at.class = "bool"
+				}
+			}
+			switch {
+			case at.class == "" || at.why != "":
+			case at.at.occ != nil:
 				out.at = at.at
+			case at.free:
+				out.free = at
 			}
 			outs = append(outs, out)
 			continue
@@ -339,6 +435,9 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 			inner.parent = sc
 		}
 		_, outs := a.selectStmt(r.GetSubquery().GetSelectStmt(), inner, o, false)
+		if lists := r.GetSubquery().GetSelectStmt().GetValuesLists(); len(lists) > 0 {
+			outs = a.valuesColumns(o, lists)
+		}
 		o.show(outs, names(r.GetAlias().GetColnames()), a)
 		return []*occurrence{o}
 	case n.GetRangeFunction() != nil:
@@ -357,15 +456,57 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 		for _, c := range cols {
 			o.cols[c] = c
 		}
+		if len(r.GetFunctions()) == 1 {
+			a.elements(o, r.GetFunctions()[0].GetList().GetItems()[0].GetFuncCall())
+		}
 		return []*occurrence{o}
 	case n.GetRangeTableSample() != nil:
-		a.refuse("it reads a random sample (TABLESAMPLE)", "don't cache it: remove @cache")
+		a.stand(n.GetRangeTableSample())
+		a.refuseVolatile("it reads a random sample (TABLESAMPLE)", uncache)
 		return a.from(sc, n.GetRangeTableSample().GetRelation(), guards)
 	case n.GetJoinExpr() != nil:
 		return a.join(sc, n.GetJoinExpr(), guards)
 	}
 	a.refuse("its FROM holds something that pgaside doesn't know", "write it as tables, joins and sub-selects")
 	return nil
+}
+
+// elements ties the columns of unnest($1, …) to the elements of its lists. In a
+// read it says nothing: a batch by unnest gives a row for each duplicate.
+func (a *analysis) elements(o *occurrence, f *pg.FuncCall) {
+	if !a.writes || f == nil || !isUnnest(f) {
+		return
+	}
+	for i, n := range f.GetArgs() {
+		if el, ok := a.arrayOperand(n); ok && el.class != "" && el.why == "" && i < len(o.visible) {
+			o.setClass(o.visible[i], el.class)
+			a.connect(place{o, o.visible[i]}, el.at, nil)
+		}
+	}
+}
+
+// valuesColumns returns the columns of VALUES in FROM, tied to what its rows hold.
+func (a *analysis) valuesColumns(o *occurrence, lists []*pg.Node) []outColumn {
+	var outs []outColumn
+	for i := range lists[0].GetList().GetItems() {
+		name := fmt.Sprintf("column%d", i+1)
+		outs = append(outs, outColumn{name: name})
+		class, known := "", true
+		var each [][]value
+		for _, row := range lists {
+			v := a.operand(&scope{}, row.GetList().GetItems()[i])
+			known = known && v.free && v.class != "" && v.why == "" && (class == "" || class == v.class)
+			if known {
+				class = v.class
+				each = append(each, a.values(v.at))
+			}
+		}
+		if vals := oneOf(each); a.writes && known && len(vals) > 0 {
+			o.setClass(name, class)
+			a.connect(place{o, name}, a.bind(vals), nil)
+		}
+	}
+	return outs
 }
 
 func (a *analysis) join(sc *scope, j *pg.JoinExpr, guards []*region) []*occurrence {
@@ -469,6 +610,7 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 			return a.cteRef(sc, c, alias, renamed, guards)
 		}
 	}
+	a.stand(r)
 	t, why := a.schema.find(r.GetSchemaname(), r.GetRelname())
 	if t == nil {
 		a.refuse(why, "give --schema every migration, and qualify the name with its schema")
@@ -495,6 +637,9 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 	}
 	if t.view != nil {
 		a.views = append(a.views, t)
+		a.viewAt[t] = a.here
+		a.inView++
+		defer func() { a.inView-- }()
 		o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
 		sc.items = append(sc.items, o)
 		before := len(a.occs)
@@ -517,7 +662,7 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 		}
 		return o
 	}
-	o := &occurrence{alias: alias, table: t, scope: sc, guards: guards, cols: map[string]string{}, refs: map[string]bool{}}
+	o := &occurrence{alias: alias, table: t, scope: sc, guards: guards, cols: map[string]string{}, refs: map[string]bool{}, loc: a.here}
 	for i, c := range t.cols {
 		name := c.name
 		if i < len(renamed) {
@@ -536,6 +681,10 @@ func (a *analysis) cteRef(sc *scope, c *cte, alias string, renamed []string, gua
 	o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
 	sc.items = append(sc.items, o)
 	sel := c.expr.GetCtequery().GetSelectStmt()
+	if sel == nil && a.returned != nil && len(a.returned(c.expr.GetCtequery())) > 0 {
+		a.showReturned(o, c.expr, renamed)
+		return o
+	}
 	if sel == nil || c.open {
 		o.wild = true // a data-modifying CTE, or the recursion
 		return o
@@ -554,6 +703,28 @@ func (a *analysis) cteRef(sc *scope, c *cte, alias string, renamed []string, gua
 	}
 	o.show(outs, cols, a)
 	return o
+}
+
+// showReturned makes the columns that a statement in WITH returns visible.
+func (a *analysis) showReturned(o *occurrence, c *pg.CommonTableExpr, renamed []string) {
+	aliases := names(c.GetAliascolnames())
+	copy(aliases, renamed)
+	if len(renamed) > len(aliases) {
+		aliases = renamed
+	}
+	var outs []outColumn
+	for i, col := range a.returned(c.GetCtequery()) {
+		name := col.name
+		if i < len(aliases) {
+			name = aliases[i]
+		}
+		outs = append(outs, outColumn{name: name})
+		if col.class != "" && len(col.values) > 0 {
+			o.setClass(name, col.class)
+			a.connect(place{o, name}, a.bind(col.values), nil)
+		}
+	}
+	o.show(outs, nil, a)
 }
 
 func refersTo(sel *pg.SelectStmt, name string) bool {
@@ -800,8 +971,13 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 		}
 		a.equal(a.operand(sc, e.GetLexpr()), a.operand(sc, e.GetRexpr()), guards)
 	case pg.A_Expr_Kind_AEXPR_IN:
-		if items := e.GetRexpr().GetList().GetItems(); len(items) == 1 {
+		items := e.GetRexpr().GetList().GetItems()
+		if len(items) == 1 {
 			a.equal(a.operand(sc, e.GetLexpr()), a.operand(sc, items[0]), guards)
+			break
+		}
+		if r, ok := a.oneOf(sc, items); ok && a.writes {
+			a.equal(a.operand(sc, e.GetLexpr()), r, guards)
 		}
 	case pg.A_Expr_Kind_AEXPR_OP_ANY:
 		if r, ok := a.arrayOperand(e.GetRexpr()); ok {
@@ -809,6 +985,26 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 		}
 	}
 	return false
+}
+
+// oneOf reads the items of an IN as "one of these".
+func (a *analysis) oneOf(sc *scope, items []*pg.Node) (operand, bool) {
+	var out operand
+	var each [][]value
+	for i, n := range items {
+		o := a.operand(sc, n)
+		if !o.free || o.why != "" || i > 0 && o.class != out.class {
+			return operand{}, false
+		}
+		out = o
+		each = append(each, a.values(o.at))
+	}
+	vals := oneOf(each)
+	if vals == nil {
+		return operand{}, false
+	}
+	out.at, out.text = a.bind(vals), "one of several"
+	return out, true
 }
 
 // isEquals reports whether an operator is Postgres' own equality.

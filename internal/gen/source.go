@@ -3,9 +3,12 @@ package gen
 import (
 	"fmt"
 	"go/ast"
+	"go/build/constraint"
 	"go/constant"
 	"go/token"
 	"go/types"
+	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -19,6 +22,8 @@ import (
 type source struct {
 	pkg        *types.Package
 	hasQuerier bool            // emit_interface
+	build      string          // the constraint of build_tags, "" without one
+	dbArg      bool            // emit_methods_with_db_argument
 	initialism map[string]bool // words that the package writes in capitals: ID, URL
 	queries    []*query        // by file, then in the file's order
 	byName     map[string]*query
@@ -27,21 +32,24 @@ type source struct {
 // query is one query: its text, its Go method, and its place.
 type query struct {
 	name string
-	cmd  string // ":one", ":many", …
-	sql  string // as sqlc sends it, header and all
-	file string // base name of the .sql file, without its ending
-	pos  Position
+	cmd  string   // ":one", ":many", …
+	sql  string   // as sqlc sends it, header and all
+	file string   // base name of the .sql file, without its ending
+	pos  Position // of its name
+	body string   // what stands below its name in the file
 	doc  []string // lines of the method's doc comment, without annotations
 
-	params  []methodParam // of the method, after ctx
+	params  []methodParam // of the method, after ctx and the database
 	result  types.Type    // nil for :exec and the batches' handles are in results
 	results *types.Tuple
-	args    []arg    // $1, $2, …; for :copyfrom, a row's values in column order
-	outs    []output // one per output column; nil where nothing is scanned
-	nilNone bool     // a :many that returns nil for no rows: sqlc without emit_empty_slices
+	args    []arg      // $1, $2, …; for :copyfrom, a row's values in column order
+	outs    []output   // one per output column; nil where nothing is scanned
+	row     types.Type // that one row is scanned into
+	nilNone bool       // a :many that returns nil for no rows: sqlc without emit_empty_slices
 
-	notes annotations
-	tree  stmt // the parsed statement
+	notes    annotations
+	tree     stmt // the parsed statement
+	bodyLine int  // where body begins
 }
 
 // methodParam is one parameter of the Go method.
@@ -53,7 +61,7 @@ type methodParam struct {
 // arg is the Go expression behind one $n.
 type arg struct {
 	name string     // the last name of the expression: "id", or "UserID" of arg.UserID
-	expr string     // "id", "arg.UserID"; for :copyfrom, relative to one row: ".UserID" or ""
+	expr string     // "id", "arg.UserID"; for :copyfrom, relative to one row: ".UserID" or ""; for a batch "a.UserID" or "a"
 	typ  types.Type // of the expression
 	col  string     // for :copyfrom, the column that it fills
 }
@@ -77,27 +85,16 @@ func (q *query) elem() types.Type {
 
 var header = regexp.MustCompile(`^-- name: (\w+) (:\w+)`)
 
-// loadSource type-checks the package that sqlc wrote, and nothing else: its
-// imports come from compiled export data.
+// loadSource reads the package that sqlc wrote, and finds its queries in their files.
 func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error) {
-	abs, err := filepath.Abs(repoDir)
-	if err != nil {
-		return nil, nil, err
-	}
-	fset := token.NewFileSet()
-	pkgs, err := packages.Load(&packages.Config{
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedTypes |
-			packages.NeedSyntax | packages.NeedTypesInfo,
-		Dir:  abs,
-		Fset: fset,
-	}, ".")
+	build, tags, err := buildTags(repoDir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load %s: %w", repoDir, err)
 	}
-	if len(pkgs) != 1 {
-		return nil, nil, fmt.Errorf("load %s: found %d packages, want one", repoDir, len(pkgs))
+	p, err := loadPackage(repoDir, tags)
+	if err != nil {
+		return nil, nil, err
 	}
-	p := pkgs[0]
 	if len(p.Errors) > 0 {
 		return nil, Findings{{
 			Pos: Position{File: repoDir}, Msg: "the package that sqlc wrote doesn't compile", Why: strings.TrimSpace(p.Errors[len(p.Errors)-1].Msg),
@@ -105,7 +102,7 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 		}}, nil
 	}
 
-	s := &source{pkg: p.Types, byName: map[string]*query{}, initialism: map[string]bool{}}
+	s := &source{pkg: p.Types, build: build, byName: map[string]*query{}, initialism: map[string]bool{}}
 	if q, ok := p.Types.Scope().Lookup("Querier").(*types.TypeName); ok {
 		_, s.hasQuerier = q.Type().Underlying().(*types.Interface)
 	}
@@ -113,6 +110,7 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 	if f := checkPackage(p.Types, repoDir); f != nil {
 		return nil, Findings{f}, nil
 	}
+	s.dbArg = p.Types.Scope().Lookup("New").Type().(*types.Signature).Params().Len() == 0
 
 	located, findings, err := locate(queriesPaths)
 	if err != nil {
@@ -121,6 +119,7 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 
 	consts := map[types.Object]string{} // the constant holding a query: its text
 	methods := map[string]*ast.FuncDecl{}
+	results := map[string]*ast.FuncDecl{} // of a batch: the method that reads them
 	for _, file := range p.Syntax {
 		for _, d := range file.Decls {
 			switch d := d.(type) {
@@ -137,13 +136,25 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 					}
 				}
 			case *ast.FuncDecl:
-				if d.Recv != nil && receiver(d) == "Queries" && ast.IsExported(d.Name.Name) {
+				if receiver(d) == "Queries" {
 					methods[d.Name.Name] = d
+				}
+				if name, ok := strings.CutSuffix(receiver(d), "BatchResults"); ok && (d.Name.Name == "Query" || d.Name.Name == "QueryRow") {
+					results[name] = d
 				}
 			}
 		}
 	}
 
+	for name, loc := range located {
+		if methods[name] != nil && !ast.IsExported(name) {
+			findings = append(findings, &Finding{
+				Pos: loc.pos, Query: name, Msg: fmt.Sprintf("query %s has a method that isn't exported", name),
+				Why:  "the decorator is another package: it can neither call it nor stand before it",
+				Mend: []string{fmt.Sprintf("name it %s and run sqlc generate", strings.ToUpper(name[:1])+name[1:])},
+			})
+		}
+	}
 	for obj, text := range consts {
 		m := header.FindStringSubmatch(text)
 		q := &query{name: m[1], cmd: m[2], sql: text}
@@ -152,12 +163,19 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 		if decl == nil {
 			return nil, nil, fmt.Errorf("%s: the package has the text of query %s but no method: run sqlc generate", repoDir, q.name)
 		}
-		q.fill(p, decl)
-		if !q.batch() {
-			q.findArgs(p.TypesInfo, decl, obj)
-			q.findOuts(p.TypesInfo, decl)
-			q.nilNone = q.cmd == ":many" && declaresSlice(decl)
+		q.fill(p, decl, s.dbArg)
+		if q.batch() {
+			q.batchArgs(p.TypesInfo, decl)
+			q.ownNames(p.Types.Imports())
+			if read := results[q.name]; read != nil {
+				q.findOuts(p.TypesInfo, read)
+			}
+			continue
 		}
+		q.findArgs(p.TypesInfo, decl, obj)
+		q.ownNames(p.Types.Imports())
+		q.findOuts(p.TypesInfo, decl)
+		q.nilNone = q.cmd == ":many" && declaresSlice(decl)
 	}
 	for name, loc := range located {
 		if loc.cmd != ":copyfrom" || methods[name] == nil {
@@ -165,7 +183,7 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 		}
 		q := &query{name: name, cmd: loc.cmd, sql: loc.text}
 		s.byName[name] = q
-		q.fill(p, methods[name])
+		q.fill(p, methods[name], s.dbArg)
 		q.copyArgs()
 		q.copyColumns(methods[name])
 	}
@@ -174,19 +192,21 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 		if !ok || loc.cmd != q.cmd {
 			findings = append(findings, &Finding{
 				Pos: Position{File: repoDir},
-				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, strings.Join(queriesPaths, ", ")),
+				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, strings.Join(queriesPaths, ", ")), Query: name,
 				Mend: []string{
 					"run sqlc generate: the package is not what sqlc makes of these queries",
-					"name the queries' directory with --queries",
+					"name all files of queries: queries: in sqlc.yaml, or --queries",
 				},
 			})
 			continue
 		}
 		q.pos, q.file = loc.pos, strings.TrimSuffix(filepath.Base(loc.pos.File), ".sql")
+		q.body, q.bodyLine = loc.body, loc.pos.Line+1
 		if f := loc.checkText(q); f != nil {
 			findings = append(findings, f)
 		}
 		notes, fs := parseAnnotations(loc.comments)
+		fs.about(name, "")
 		q.notes = notes
 		findings = append(findings, fs...)
 		s.queries = append(s.queries, q)
@@ -199,18 +219,42 @@ func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error
 			}
 			findings = append(findings, &Finding{
 				Pos: loc.pos, Msg: fmt.Sprintf("query %s isn't in the package that sqlc wrote", name),
-				Mend: []string{"run sqlc generate"},
+				Mend: []string{"run sqlc generate"}, Query: name,
 			})
 		}
 	}
-	sort.Slice(s.queries, func(i, j int) bool {
-		a, b := s.queries[i], s.queries[j]
-		if a.pos.File != b.pos.File {
-			return a.pos.File < b.pos.File
-		}
-		return a.pos.Line < b.pos.Line
-	})
+	sort.Slice(s.queries, func(i, j int) bool { return s.queries[i].pos.before(s.queries[j].pos) })
 	return s, findings, nil
+}
+
+// buildTags returns the build constraint that sqlc put into all of its files, by
+// its option build_tags, and the flag under which the go command sees them.
+func buildTags(dir string) (expr string, flags []string, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return "", nil, err
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return "", nil, err
+		}
+		first, _, _ := strings.Cut(string(text), "\n")
+		if !constraint.IsGoBuild(first) || !strings.Contains(string(text), "// Code generated by sqlc. DO NOT EDIT.") {
+			continue
+		}
+		x, err := constraint.Parse(first)
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", name, err)
+		}
+		var tags []string
+		x.Eval(func(tag string) bool {
+			tags = append(tags, tag)
+			return true
+		})
+		return x.String(), []string{"-tags=" + strings.Join(tags, ",")}, nil
+	}
+	return "", nil, nil
 }
 
 // checkPackage refuses what sqlc makes with options under which the generated
@@ -238,17 +282,19 @@ func checkPackage(p *types.Package, repoDir string) *Finding {
 		}
 	}
 	params := newFunc.Type().(*types.Signature).Params()
-	if params.Len() != 1 || !types.Identical(params.At(0).Type(), dbtx.Type()) {
+	if params.Len() > 1 || params.Len() == 1 && !types.Identical(params.At(0).Type(), dbtx.Type()) {
 		return &Finding{
-			Pos: Position{File: repoDir}, Msg: "New of the package takes no DBTX: its methods take the database as an argument",
-			Why:  "the decorator chooses where a query runs, pool or transaction, and such methods leave that to the caller",
-			Mend: []string{"set emit_methods_with_db_argument: false in sqlc.yaml and run sqlc generate"},
+			Pos: Position{File: repoDir}, Msg: "New of the package takes neither a DBTX nor nothing: sqlc did not write it",
+			Mend: []string{"name the directory that sqlc writes with --repo"},
 		}
 	}
 	return nil
 }
 
 func receiver(d *ast.FuncDecl) string {
+	if d.Recv == nil {
+		return ""
+	}
 	t := d.Recv.List[0].Type
 	if star, ok := t.(*ast.StarExpr); ok {
 		t = star.X
@@ -261,22 +307,16 @@ func receiver(d *ast.FuncDecl) string {
 }
 
 // fill takes the method's signature and its doc comment.
-func (q *query) fill(p *packages.Package, d *ast.FuncDecl) {
+func (q *query) fill(p *packages.Package, d *ast.FuncDecl, dbArg bool) {
 	if d.Doc != nil {
-		for line := range strings.SplitSeq(strings.TrimRight(d.Doc.Text(), "\n"), "\n") {
-			if !isAnnotation(line) {
-				q.doc = append(q.doc, line)
-			}
-		}
-		for len(q.doc) > 0 && strings.TrimSpace(q.doc[len(q.doc)-1]) == "" {
-			q.doc = q.doc[:len(q.doc)-1]
-		}
-		for len(q.doc) > 0 && strings.TrimSpace(q.doc[0]) == "" {
-			q.doc = q.doc[1:]
-		}
+		q.doc = docLines(d)
 	}
 	sig := p.TypesInfo.Defs[d.Name].Type().(*types.Signature)
-	for i := 1; i < sig.Params().Len(); i++ {
+	first := 1 // behind the context
+	if dbArg {
+		first = 2
+	}
+	for i := first; i < sig.Params().Len(); i++ {
 		v := sig.Params().At(i)
 		q.params = append(q.params, methodParam{name: v.Name(), typ: v.Type()})
 	}
@@ -284,6 +324,50 @@ func (q *query) fill(p *packages.Package, d *ast.FuncDecl) {
 	if sig.Results().Len() == 2 {
 		q.result = sig.Results().At(0).Type()
 	}
+}
+
+// docLines takes a method's doc comment, without annotations. With
+// emit_sql_as_comment the statement follows, indented; where the annotations were
+// all that stood above it, it follows the method's name, as sqlc has it for a
+// query without comments. After a list it would become a part of its last item,
+// and takes a line that parts them.
+func docLines(d *ast.FuncDecl) []string {
+	var out []string
+	cut := false // annotations have stood since the last line that is kept
+	for line := range strings.SplitSeq(strings.TrimRight(d.Doc.Text(), "\n"), "\n") {
+		switch {
+		case isAnnotation(line):
+			cut = true
+			continue
+		case strings.TrimSpace(line) == "":
+			if len(out) > 0 && out[len(out)-1] != "" {
+				out = append(out, "")
+			}
+			continue
+		case cut && indented(line) && len(out) == 0:
+			out = append(out, d.Name.Name, "")
+		case cut && indented(line) && lastIndented(out):
+			out = append(out, "The statement:", "")
+		}
+		cut = false
+		out = append(out, line)
+	}
+	for len(out) > 0 && out[len(out)-1] == "" {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+func indented(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }
+
+// lastIndented reports whether the last line that isn't blank is indented.
+func lastIndented(lines []string) bool {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if lines[i] != "" {
+			return indented(lines[i])
+		}
+	}
+	return false
 }
 
 // findArgs takes what stands after the query's constant in the call that sends it.
@@ -305,6 +389,22 @@ func (q *query) findArgs(info *types.Info, d *ast.FuncDecl, text types.Object) {
 		}
 		return true
 	})
+}
+
+// ownNames gives an argument the name that it has in the SQL, where sqlc writes
+// argUuid for uuid: it does so for the only parameter of a query, if an import of
+// the package ends in that name.
+func (q *query) ownNames(imports []*types.Package) {
+	if len(q.args) != 1 {
+		return
+	}
+	a := &q.args[0]
+	for _, p := range imports {
+		if base := path.Base(p.Path()); a.name == a.expr && a.name != base && sameName(a.name, "arg_"+base) {
+			a.name = base
+			return
+		}
+	}
 }
 
 func argOf(info *types.Info, e ast.Expr) arg {
@@ -358,11 +458,49 @@ func (q *query) findOuts(info *types.Info, d *ast.FuncDecl) {
 			}
 			text := types.ExprString(addr.X)
 			o := output{typ: info.TypeOf(addr.X)}
+			q.row = info.TypeOf(root(addr.X))
 			if dot := strings.IndexByte(text, '.'); dot >= 0 {
 				o.path = text[dot:]
 			}
 			q.outs = append(q.outs, o)
 		}
+		return false
+	})
+}
+
+// root returns what stands before the dots of an expression.
+func root(e ast.Expr) ast.Expr {
+	for {
+		sel, ok := e.(*ast.SelectorExpr)
+		if !ok {
+			return e
+		}
+		e = sel.X
+	}
+}
+
+// batchArgs takes the arguments of one statement of a batch, which sqlc puts into
+// a slice for each row a: []interface{}{a.ID, a.Title}, or []interface{}{a}.
+func (q *query) batchArgs(info *types.Info, d *ast.FuncDecl) {
+	ast.Inspect(d.Body, func(n ast.Node) bool {
+		loop, ok := n.(*ast.RangeStmt)
+		if !ok {
+			return true
+		}
+		ast.Inspect(loop.Body, func(n ast.Node) bool {
+			list, ok := n.(*ast.CompositeLit)
+			if !ok {
+				return true
+			}
+			for _, e := range list.Elts {
+				a := argOf(info, e)
+				if _, whole := e.(*ast.Ident); whole && len(q.params) == 1 {
+					a.name = q.params[0].name
+				}
+				q.args = append(q.args, a)
+			}
+			return false
+		})
 		return false
 	})
 }
@@ -486,29 +624,37 @@ func locate(paths []string) (map[string]location, Findings, error) {
 			continue
 		}
 		lines := strings.Split(text, "\n")
-		var above []comment // comments before the name belong to the query below
-		current := ""
+		var above []comment     // comments before the name belong to the query below
+		current, below := "", 0 // the line below its name
+		close := func(end int) {
+			if loc, ok := out[current]; ok {
+				loc.body = strings.Join(lines[below:end], "\n")
+				out[current] = loc
+			}
+		}
 		body := false // the statement of the current query has begun
 		for i, line := range lines {
 			pos := Position{File: file, Line: i + 1}
-			if m := nameLine.FindStringSubmatch(line); m != nil {
+			if at := nameLine.FindStringSubmatchIndex(line); at != nil {
+				m := nameLine.FindStringSubmatch(line)
+				pos.Col = at[2] + 1
+				close(i)
 				if old, ok := out[m[1]]; ok {
 					findings = append(findings, &Finding{
 						Pos: pos, Msg: fmt.Sprintf("query %s is also at %s", m[1], old.pos),
-						Mend: []string{"give it another name"},
+						Mend: []string{"give it another name"}, Query: m[1],
 					})
 				}
-				current, body = m[1], false
+				current, below, body = m[1], i+1, false
 				out[current] = location{pos: pos, cmd: m[2], comments: above}
 				above = nil
 				continue
 			}
-			if current != "" {
-				loc := out[current]
-				loc.body += line + "\n"
-				out[current] = loc
-			}
 			if m := commentLine.FindStringSubmatch(line); m != nil {
+				pos.Col = strings.IndexAny(line, "-@") + 1
+				if isAnnotation(m[1]) {
+					pos.Col = strings.IndexByte(line, '@') + 1
+				}
 				c := comment{pos: pos, text: m[1]}
 				if current == "" || (body && ended(out[current].text)) {
 					above = append(above, c)
@@ -519,7 +665,8 @@ func locate(paths []string) (map[string]location, Findings, error) {
 				out[current] = loc
 				continue
 			}
-			if misplacedNote.MatchString(line) {
+			if at := misplacedNote.FindStringIndex(line); at != nil {
+				pos.Col = at[0] + strings.IndexByte(line[at[0]:], '@') + 1
 				findings = append(findings, &Finding{
 					Pos: pos, Msg: "an annotation stands behind SQL, where it has no effect", Mend: []string{"give it a line of its own below -- name:"},
 				})
@@ -532,6 +679,7 @@ func locate(paths []string) (map[string]location, Findings, error) {
 				above = nil
 			}
 		}
+		close(len(lines))
 	}
 	return out, findings, nil
 }
@@ -551,7 +699,7 @@ func (l location) checkText(q *query) *Finding {
 	}
 	return &Finding{
 		Pos: l.pos, Msg: fmt.Sprintf("query %s has changed since sqlc wrote the package", q.name), Why: differs,
-		Mend: []string{"run sqlc generate"},
+		Mend: []string{"run sqlc generate"}, Query: q.name,
 	}
 }
 
@@ -563,8 +711,8 @@ func (l location) checkSyntax(name string) *Finding {
 		return nil
 	}
 	return &Finding{
-		Pos: syntaxError(l.pos.File, l.body, l.pos.Line+1, err), Msg: fmt.Sprintf("query %s can't be parsed", name),
-		Why: err.Error(), Mend: []string{"correct the query and run sqlc generate"},
+		Pos: errorPlace(l.pos.File, l.body, l.pos.Line+1, err), Msg: fmt.Sprintf("query %s can't be parsed", name),
+		Why: err.Error(), Mend: []string{"correct the query and run sqlc generate"}, Query: name,
 	}
 }
 

@@ -116,21 +116,3 @@ func invalidUTF8(text string) int {
 	}
 	return -1
 }
-
-// placeIn returns the place of an offset in a text that begins at a line.
-func placeIn(file, text string, off, line int) Position {
-	off = min(off, len(text))
-	return Position{File: file, Line: line + strings.Count(text[:off], "\n"), Col: off - strings.LastIndexByte(text[:off], '\n')}
-}
-
-// syntaxError is the place that an error of parseSQL means, in a text that begins
-// at a line.
-func syntaxError(file, text string, line int, err error) Position {
-	cursor := cursorOf(err)
-	for off := range text {
-		if cursor--; cursor == 0 {
-			return placeIn(file, text, off, line)
-		}
-	}
-	return Position{File: file, Line: line} // the parser doesn't say, or means the end
-}

@@ -84,14 +84,14 @@ type patternKind int
 
 const (
 	exactly    patternKind = iota
-	anyParam               // @name, sqlc.arg(name): some $n
+	anyParam               // @name, sqlc.arg(name): some $n, or the text itself where sqlc doesn't look (MERGE)
 	someFields             // sqlc.embed(t), t.*: columns, or the text itself
 )
 
 type pattern struct {
 	kind patternKind
 	text string
-	self []string // of someFields: the tokens as they stand
+	self []string // the tokens as they stand; of exactly, none
 }
 
 // patternOf turns the tokens of a file into what the package may have for them.
@@ -113,10 +113,14 @@ func patternOf(tokens []sqlToken) []pattern {
 				kind = someFields
 			}
 			named = named || kind == anyParam
-			out = append(out, pattern{kind: kind, text: fmt.Sprintf("sqlc.%s(%s)", at(i+2), at(i+4))})
+			var self []string
+			for _, t := range tokens[i : i+6] {
+				self = append(self, t.text)
+			}
+			out = append(out, pattern{kind: kind, text: fmt.Sprintf("sqlc.%s(%s)", at(i+2), at(i+4)), self: self})
 			i += 5
 		case t.text == "@" && i+1 < len(tokens) && tokens[i+1].word():
-			out = append(out, pattern{kind: anyParam, text: "@" + at(i+1)})
+			out = append(out, pattern{kind: anyParam, text: "@" + at(i+1), self: []string{"@", at(i + 1)}})
 			named = true
 			i++
 		case t.text == "*":
@@ -162,7 +166,7 @@ func (m *matcher) match(i, j int) bool {
 	case m.want[i].kind == exactly:
 		ok = j < len(m.have) && m.have[j].text == m.want[i].text && m.match(i+1, j+1)
 	case m.want[i].kind == anyParam:
-		ok = j < len(m.have) && m.have[j].param && m.match(i+1, j+1)
+		ok = j < len(m.have) && m.have[j].param && m.match(i+1, j+1) || m.asItStands(i, j)
 	default:
 		ok = m.fields(i, j)
 	}
@@ -170,10 +174,16 @@ func (m *matcher) match(i, j int) bool {
 	return ok
 }
 
+// asItStands matches the text that sqlc would rewrite.
+func (m *matcher) asItStands(i, j int) bool {
+	self := m.want[i].self
+	return len(self) > 0 && j+len(self) <= len(m.have) &&
+		slices.EqualFunc(self, m.have[j:j+len(self)], func(s string, t sqlToken) bool { return s == t.text }) && m.match(i+1, j+len(self))
+}
+
 // fields matches a list of columns, a.b, c, of any length, and the text itself.
 func (m *matcher) fields(i, j int) bool {
-	if self := m.want[i].self; len(self) > 0 && j+len(self) <= len(m.have) &&
-		slices.EqualFunc(self, m.have[j:j+len(self)], func(s string, t sqlToken) bool { return s == t.text }) && m.match(i+1, j+len(self)) {
+	if m.asItStands(i, j) {
 		return true
 	}
 	for j < len(m.have) && m.have[j].word() {

@@ -50,6 +50,9 @@ func walkReflect(m protoreflect.Message, visit func(protoMessage) bool) {
 	}
 }
 
+// grammar is the version of Postgres' grammar that a tree to be written out names.
+const grammar = 170007
+
 // names returns the string values of a list of String nodes: the parts of a
 // qualified name.
 func names(nodes []*pg.Node) []string {

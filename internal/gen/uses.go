@@ -66,13 +66,7 @@ func (p *project) usesBelow(root string) ([]Use, error) {
 		}
 		return nil
 	})
-	sort.SliceStable(f.found, func(i, j int) bool {
-		a, b := f.found[i].Pos, f.found[j].Pos
-		if a.File != b.File {
-			return a.File < b.File
-		}
-		return a.Line < b.Line
-	})
+	sort.SliceStable(f.found, func(i, j int) bool { return f.found[i].Pos.before(f.found[j].Pos) })
 	return f.found, err
 }
 
@@ -207,6 +201,8 @@ func (f *useFinder) file(file *ast.File, want string) {
 		case *ast.CallExpr:
 			sel, _ := n.Fun.(*ast.SelectorExpr)
 			switch {
+			case ofRepo(n.Fun, "New") && len(n.Args) == 0: // emit_methods_with_db_argument
+				add(n, "new", types.ExprString(n), fmt.Sprintf("%s.New(pool, c)", pkg))
 			case ofRepo(n.Fun, "New") && len(n.Args) == 1:
 				arg := types.ExprString(n.Args[0])
 				if strings.HasSuffix(strings.ToLower(arg), "tx") {

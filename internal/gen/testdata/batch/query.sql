@@ -27,3 +27,13 @@ DELETE FROM sessions WHERE id = ANY(@ids::uuid[]) AND user_id = @user_id::uuid;
 
 -- name: DeleteListed :exec
 DELETE FROM messages WHERE session_id = ANY(@session_ids::uuid[]) AND id = ANY(@ids::bigint[]);
+
+-- name: ListTitled :many
+-- ListTitled keeps its results apart by the other parameter.
+-- @cache session(ids)
+SELECT * FROM sessions WHERE id = ANY(@ids::uuid[]) AND title = @title;
+
+-- name: ListOwned :many
+-- ListOwned has a key of two parts, one of them a list.
+-- @cache owned(user_id, ids)
+SELECT * FROM sessions WHERE user_id = @user_id::uuid AND id = ANY(@ids::uuid[]);

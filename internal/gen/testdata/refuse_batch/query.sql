@@ -46,9 +46,9 @@ SELECT x.id FROM (SELECT id FROM sessions WHERE id = ANY(@ids::uuid[])) x;
 -- @cache s(ids)
 SELECT s.id, m.body FROM sessions s JOIN messages m ON m.likes > 3 WHERE s.id = ANY(@ids::uuid[]);
 
--- name: OtherParameters :many
--- @cache s(ids)
-SELECT * FROM sessions WHERE id = ANY(@ids::uuid[]) AND title = @title;
+-- name: TwoLists :many
+-- @cache t(ids, titles)
+SELECT * FROM sessions WHERE id = ANY(@ids::uuid[]) AND title = ANY(@titles::text[]);
 
 -- name: KeyMayBeNull :many
 -- @cache s(ids)

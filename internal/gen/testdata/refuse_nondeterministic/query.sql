@@ -61,3 +61,7 @@ SELECT pg_relation_size('sessions') FROM sessions WHERE id = $1;
 -- name: InView :one
 -- @cache s(id)
 SELECT id FROM recent WHERE id = $1;
+
+-- name: AnyThree :many
+-- @cache s(id)
+SELECT title FROM sessions WHERE id = $1 LIMIT 3;

@@ -13,6 +13,6 @@ CREATE TABLE messages (
 
 CREATE SEQUENCE counter;
 CREATE FUNCTION guess(x int) RETURNS int LANGUAGE sql AS 'SELECT x';
-CREATE FUNCTION looked_up(x int) RETURNS int LANGUAGE sql STABLE AS 'SELECT count(*)::int + x FROM sessions';
+CREATE FUNCTION looked_up(x int) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT count(*)::int + x FROM sessions); END $$;
 CREATE FUNCTION twice(x int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * x';
 CREATE VIEW recent AS SELECT id FROM sessions WHERE seen > now() - interval '1 day';

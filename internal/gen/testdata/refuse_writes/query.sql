@@ -66,7 +66,7 @@ TRUNCATE messages;
 TRUNCATE sessions CASCADE;
 
 -- name: BatchWrite :batchexec
-DELETE FROM messages WHERE id = $1 AND session_id = $2;
+DELETE FROM messages WHERE id = $1;
 
 -- name: GetTag :one
 -- @cache tag(name)

@@ -18,10 +18,16 @@ type Querier interface {
 	GetSession(ctx context.Context, id uuid.UUID) (Session, error)
 	// @cache existing(ids)
 	ListExisting(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error)
+	// ListOwned has a key of two parts, one of them a list.
+	// @cache owned(user_id, ids)
+	ListOwned(ctx context.Context, arg ListOwnedParams) ([]Session, error)
 	// @cache session(ids)
 	ListSessionsByIDs(ctx context.Context, ids []uuid.UUID) ([]Session, error)
 	// @cache session_list(user_ids)
 	ListSessionsOfUsers(ctx context.Context, userIds []uuid.UUID) ([]Session, error)
+	// ListTitled keeps its results apart by the other parameter.
+	// @cache session(ids)
+	ListTitled(ctx context.Context, arg ListTitledParams) ([]Session, error)
 	// @cache counted(ids)
 	ListWithCounts(ctx context.Context, ids []uuid.UUID) ([]ListWithCountsRow, error)
 }

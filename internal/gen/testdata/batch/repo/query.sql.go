@@ -91,6 +91,37 @@ func (q *Queries) ListExisting(ctx context.Context, ids []uuid.UUID) ([]uuid.UUI
 	return items, nil
 }
 
+const listOwned = `-- name: ListOwned :many
+SELECT id, user_id, title FROM sessions WHERE user_id = $1::uuid AND id = ANY($2::uuid[])
+`
+
+type ListOwnedParams struct {
+	UserID uuid.UUID
+	Ids    []uuid.UUID
+}
+
+// ListOwned has a key of two parts, one of them a list.
+// @cache owned(user_id, ids)
+func (q *Queries) ListOwned(ctx context.Context, arg ListOwnedParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, listOwned, arg.UserID, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(&i.ID, &i.UserID, &i.Title); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listSessionsByIDs = `-- name: ListSessionsByIDs :many
 SELECT id, user_id, title FROM sessions WHERE id = ANY($1::uuid[])
 `
@@ -123,6 +154,37 @@ SELECT id, user_id, title FROM sessions WHERE user_id = ANY($1::uuid[])
 // @cache session_list(user_ids)
 func (q *Queries) ListSessionsOfUsers(ctx context.Context, userIds []uuid.UUID) ([]Session, error) {
 	rows, err := q.db.Query(ctx, listSessionsOfUsers, userIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(&i.ID, &i.UserID, &i.Title); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTitled = `-- name: ListTitled :many
+SELECT id, user_id, title FROM sessions WHERE id = ANY($1::uuid[]) AND title = $2
+`
+
+type ListTitledParams struct {
+	Ids   []uuid.UUID
+	Title string
+}
+
+// ListTitled keeps its results apart by the other parameter.
+// @cache session(ids)
+func (q *Queries) ListTitled(ctx context.Context, arg ListTitledParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, listTitled, arg.Ids, arg.Title)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,10 @@ var (
 	// Existing is existing(id): ListExisting.
 	Existing = cache.NewGroup[uuid.UUID]("existing", cache.GroupOptions{})
 
-	// Session is session(id): GetSession, ListSessionsByIDs.
+	// Owned is owned(user_id, id): ListOwned.
+	Owned = cache.NewGroup2[uuid.UUID, uuid.UUID]("owned", cache.GroupOptions{})
+
+	// Session is session(id): GetSession, ListSessionsByIDs, ListTitled.
 	Session = cache.NewGroup[uuid.UUID]("session", cache.GroupOptions{})
 
 	// SessionList is session_list(user_id): ListSessionsOfUsers.
@@ -77,8 +80,10 @@ var statements = pgfence.Statements{
 		"DeleteSessions":      {Write: true, Keys: deleteSessionsKeys},
 		"GetSession":          {},
 		"ListExisting":        {},
+		"ListOwned":           {},
 		"ListSessionsByIDs":   {},
 		"ListSessionsOfUsers": {},
+		"ListTitled":          {},
 		"ListWithCounts":      {},
 	},
 	Tables: []string{"messages", "sessions"},
@@ -147,6 +152,9 @@ func deleteSessionsKeys(args []any) ([]cache.Key, error) {
 	}
 	for _, k := range list1 {
 		l.add(Existing.KeyOf(k))
+	}
+	for _, k := range list1 {
+		l.add(Owned.KeyOf(args[1], k))
 	}
 	return l.keys, l.err
 }

@@ -23,6 +23,8 @@ type QueryRepository interface {
 	AddMessage(ctx context.Context, arg repo.AddMessageParams) error
 	DeleteSessions(ctx context.Context, arg repo.DeleteSessionsParams) error
 	DeleteListed(ctx context.Context, arg repo.DeleteListedParams) error
+	ListTitled(ctx context.Context, arg repo.ListTitledParams) ([]repo.Session, error)
+	ListOwned(ctx context.Context, arg repo.ListOwnedParams) ([]repo.Session, error)
 }
 
 var (
@@ -96,6 +98,9 @@ func (q *Queries) DeleteSessions(ctx context.Context, arg repo.DeleteSessionsPar
 		for _, k := range arg.Ids {
 			keys = append(keys, Existing.Key(k))
 		}
+		for _, k := range arg.Ids {
+			keys = append(keys, Owned.Key(arg.UserID, k))
+		}
 		return keys, repo.New(db).DeleteSessions(ctx, arg)
 	})
 }
@@ -108,4 +113,26 @@ func (q *Queries) DeleteListed(ctx context.Context, arg repo.DeleteListedParams)
 		}
 		return keys, repo.New(db).DeleteListed(ctx, arg)
 	})
+}
+
+var listTitled = cache.NewQuery[[]repo.Session]("ListTitled", "aebfe590dbe3", cache.QueryOptions{})
+
+// ListTitled keeps its results apart by the other parameter.
+func (q *Queries) ListTitled(ctx context.Context, arg repo.ListTitledParams) ([]repo.Session, error) {
+	return pgfence.ReadMany(ctx, q.db, arg.Ids, Session.Key, listTitled.Cell(arg.Title),
+		func(row repo.Session) uuid.UUID { return row.ID },
+		func(ctx context.Context, db pgfence.DBTX, missing []uuid.UUID) ([]repo.Session, error) {
+			return repo.New(db).ListTitled(ctx, repo.ListTitledParams{Ids: missing, Title: arg.Title})
+		})
+}
+
+var listOwned = cache.NewQuery[[]repo.Session]("ListOwned", "3997e66e74e6", cache.QueryOptions{})
+
+// ListOwned has a key of two parts, one of them a list.
+func (q *Queries) ListOwned(ctx context.Context, arg repo.ListOwnedParams) ([]repo.Session, error) {
+	return pgfence.ReadMany(ctx, q.db, arg.Ids, func(k uuid.UUID) cache.Key { return Owned.Key(arg.UserID, k) }, listOwned.Cell(),
+		func(row repo.Session) uuid.UUID { return row.ID },
+		func(ctx context.Context, db pgfence.DBTX, missing []uuid.UUID) ([]repo.Session, error) {
+			return repo.New(db).ListOwned(ctx, repo.ListOwnedParams{UserID: arg.UserID, Ids: missing})
+		})
 }

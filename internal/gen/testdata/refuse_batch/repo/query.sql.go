@@ -223,18 +223,18 @@ func (q *Queries) Ordered(ctx context.Context, ids []uuid.UUID) ([]Session, erro
 	return items, nil
 }
 
-const otherParameters = `-- name: OtherParameters :many
-SELECT id, user_id, title, seen FROM sessions WHERE id = ANY($1::uuid[]) AND title = $2
+const twoLists = `-- name: TwoLists :many
+SELECT id, user_id, title, seen FROM sessions WHERE id = ANY($1::uuid[]) AND title = ANY($2::text[])
 `
 
-type OtherParametersParams struct {
-	Ids   []uuid.UUID
-	Title string
+type TwoListsParams struct {
+	Ids    []uuid.UUID
+	Titles []string
 }
 
-// @cache s(ids)
-func (q *Queries) OtherParameters(ctx context.Context, arg OtherParametersParams) ([]Session, error) {
-	rows, err := q.db.Query(ctx, otherParameters, arg.Ids, arg.Title)
+// @cache t(ids, titles)
+func (q *Queries) TwoLists(ctx context.Context, arg TwoListsParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, twoLists, arg.Ids, arg.Titles)
 	if err != nil {
 		return nil, err
 	}

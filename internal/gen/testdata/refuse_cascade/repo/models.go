@@ -8,20 +8,20 @@ import (
 	"github.com/google/uuid"
 )
 
-type Bookmark struct {
+type BelowGuarded struct {
 	ID        uuid.UUID
-	SessionID *uuid.UUID
+	GuardedID uuid.UUID
 }
 
-type Message struct {
-	ID        uuid.UUID
-	SessionID uuid.UUID
+type Guarded struct {
+	ID    uuid.UUID
+	Label string
 }
 
-type Node struct {
-	ID       uuid.UUID
-	ParentID *uuid.UUID
-	Name     string
+type Head struct {
+	ID     uuid.UUID
+	TailID *uuid.UUID
+	Label  string
 }
 
 type Session struct {
@@ -29,7 +29,14 @@ type Session struct {
 	UserID uuid.UUID
 }
 
+type Tail struct {
+	ID     uuid.UUID
+	HeadID *uuid.UUID
+	Label  string
+}
+
 type User struct {
-	ID   uuid.UUID
-	Name string
+	ID     uuid.UUID
+	Name   string
+	Banned bool
 }

@@ -11,18 +11,22 @@ import (
 )
 
 type Querier interface {
-	DeleteNode(ctx context.Context, id uuid.UUID) error
-	DeleteSession(ctx context.Context, id uuid.UUID) error
-	DeleteUser(ctx context.Context, id uuid.UUID) error
-	// @cache bookmark(id)
-	GetBookmark(ctx context.Context, id uuid.UUID) (Bookmark, error)
-	// @cache node(id)
-	GetNode(ctx context.Context, id uuid.UUID) (Node, error)
+	// DeleteGuarded may leave rows that its trigger keeps: how many it deletes says nothing.
+	DeleteGuarded(ctx context.Context, id uuid.UUID) error
+	// DeleteHead goes round in a circle of foreign keys.
+	DeleteHead(ctx context.Context, id uuid.UUID) error
+	DeleteRandomUsers(ctx context.Context) error
+	// DeleteUserInside doesn't stand outermost.
+	DeleteUserInside(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error)
+	DeleteUsersOfOthers(ctx context.Context, id uuid.UUID) error
+	// DeleteUsersWithoutSession has a condition that other rows decide: those that a lookup locks may not be those that it deletes.
+	DeleteUsersWithoutSession(ctx context.Context) error
+	// @cache below(id)
+	GetBelow(ctx context.Context, id uuid.UUID) (BelowGuarded, error)
 	// @cache session(id)
 	GetSession(ctx context.Context, id uuid.UUID) (Session, error)
-	// @cache message(session_id)
-	ListMessages(ctx context.Context, sessionID uuid.UUID) ([]Message, error)
-	RenumberUser(ctx context.Context, arg RenumberUserParams) error
+	// @cache tail(id)
+	GetTail(ctx context.Context, id uuid.UUID) (Tail, error)
 }
 
 var _ Querier = (*Queries)(nil)

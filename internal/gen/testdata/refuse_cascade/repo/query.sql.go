@@ -11,54 +11,88 @@ import (
 	"github.com/google/uuid"
 )
 
-const deleteNode = `-- name: DeleteNode :exec
-DELETE FROM nodes WHERE id = $1
+const deleteGuarded = `-- name: DeleteGuarded :exec
+DELETE FROM guarded WHERE id = $1
 `
 
-func (q *Queries) DeleteNode(ctx context.Context, id uuid.UUID) error {
-	_, err := q.db.Exec(ctx, deleteNode, id)
+// DeleteGuarded may leave rows that its trigger keeps: how many it deletes says nothing.
+func (q *Queries) DeleteGuarded(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteGuarded, id)
 	return err
 }
 
-const deleteSession = `-- name: DeleteSession :exec
-DELETE FROM sessions WHERE id = $1
+const deleteHead = `-- name: DeleteHead :exec
+DELETE FROM heads WHERE id = $1
 `
 
-func (q *Queries) DeleteSession(ctx context.Context, id uuid.UUID) error {
-	_, err := q.db.Exec(ctx, deleteSession, id)
+// DeleteHead goes round in a circle of foreign keys.
+func (q *Queries) DeleteHead(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteHead, id)
 	return err
 }
 
-const deleteUser = `-- name: DeleteUser :exec
-DELETE FROM users WHERE id = $1
+const deleteRandomUsers = `-- name: DeleteRandomUsers :exec
+DELETE FROM users WHERE random() < 0.5
 `
 
-func (q *Queries) DeleteUser(ctx context.Context, id uuid.UUID) error {
-	_, err := q.db.Exec(ctx, deleteUser, id)
+func (q *Queries) DeleteRandomUsers(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, deleteRandomUsers)
 	return err
 }
 
-const getBookmark = `-- name: GetBookmark :one
-SELECT id, session_id FROM bookmarks WHERE id = $1
+const deleteUserInside = `-- name: DeleteUserInside :many
+WITH gone AS (DELETE FROM users WHERE id = $1 RETURNING id) SELECT id FROM gone
 `
 
-// @cache bookmark(id)
-func (q *Queries) GetBookmark(ctx context.Context, id uuid.UUID) (Bookmark, error) {
-	row := q.db.QueryRow(ctx, getBookmark, id)
-	var i Bookmark
-	err := row.Scan(&i.ID, &i.SessionID)
-	return i, err
+// DeleteUserInside doesn't stand outermost.
+func (q *Queries) DeleteUserInside(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, deleteUserInside, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const getNode = `-- name: GetNode :one
-SELECT id, parent_id, name FROM nodes WHERE id = $1
+const deleteUsersOfOthers = `-- name: DeleteUsersOfOthers :exec
+DELETE FROM users USING sessions WHERE sessions.user_id = users.id AND sessions.id = $1
 `
 
-// @cache node(id)
-func (q *Queries) GetNode(ctx context.Context, id uuid.UUID) (Node, error) {
-	row := q.db.QueryRow(ctx, getNode, id)
-	var i Node
-	err := row.Scan(&i.ID, &i.ParentID, &i.Name)
+func (q *Queries) DeleteUsersOfOthers(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteUsersOfOthers, id)
+	return err
+}
+
+const deleteUsersWithoutSession = `-- name: DeleteUsersWithoutSession :exec
+DELETE FROM users WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE user_id = users.id)
+`
+
+// DeleteUsersWithoutSession has a condition that other rows decide: those that a lookup locks may not be those that it deletes.
+func (q *Queries) DeleteUsersWithoutSession(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, deleteUsersWithoutSession)
+	return err
+}
+
+const getBelow = `-- name: GetBelow :one
+SELECT id, guarded_id FROM below_guarded WHERE id = $1
+`
+
+// @cache below(id)
+func (q *Queries) GetBelow(ctx context.Context, id uuid.UUID) (BelowGuarded, error) {
+	row := q.db.QueryRow(ctx, getBelow, id)
+	var i BelowGuarded
+	err := row.Scan(&i.ID, &i.GuardedID)
 	return i, err
 }
 
@@ -74,41 +108,14 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (Session, error)
 	return i, err
 }
 
-const listMessages = `-- name: ListMessages :many
-SELECT id, session_id FROM messages WHERE session_id = $1 ORDER BY id
+const getTail = `-- name: GetTail :one
+SELECT id, head_id, label FROM tails WHERE id = $1
 `
 
-// @cache message(session_id)
-func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]Message, error) {
-	rows, err := q.db.Query(ctx, listMessages, sessionID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Message{}
-	for rows.Next() {
-		var i Message
-		if err := rows.Scan(&i.ID, &i.SessionID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const renumberUser = `-- name: RenumberUser :exec
-UPDATE users SET id = $1 WHERE id = $2
-`
-
-type RenumberUserParams struct {
-	NewID uuid.UUID
-	ID    uuid.UUID
-}
-
-func (q *Queries) RenumberUser(ctx context.Context, arg RenumberUserParams) error {
-	_, err := q.db.Exec(ctx, renumberUser, arg.NewID, arg.ID)
-	return err
+// @cache tail(id)
+func (q *Queries) GetTail(ctx context.Context, id uuid.UUID) (Tail, error) {
+	row := q.db.QueryRow(ctx, getTail, id)
+	var i Tail
+	err := row.Scan(&i.ID, &i.HeadID, &i.Label)
+	return i, err
 }

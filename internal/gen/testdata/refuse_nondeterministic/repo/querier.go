@@ -12,6 +12,8 @@ import (
 
 type Querier interface {
 	// @cache s(id)
+	AnyThree(ctx context.Context, id uuid.UUID) ([]string, error)
+	// @cache s(id)
 	CurrentDate(ctx context.Context, id uuid.UUID) (uuid.UUID, error)
 	// @cache s(id)
 	CurrentTimestamp(ctx context.Context, id uuid.UUID) (CurrentTimestampRow, error)

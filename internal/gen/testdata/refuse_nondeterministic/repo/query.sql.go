@@ -11,6 +11,31 @@ import (
 	"github.com/google/uuid"
 )
 
+const anyThree = `-- name: AnyThree :many
+SELECT title FROM sessions WHERE id = $1 LIMIT 3
+`
+
+// @cache s(id)
+func (q *Queries) AnyThree(ctx context.Context, id uuid.UUID) ([]string, error) {
+	rows, err := q.db.Query(ctx, anyThree, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var title string
+		if err := rows.Scan(&title); err != nil {
+			return nil, err
+		}
+		items = append(items, title)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const currentDate = `-- name: CurrentDate :one
 SELECT id FROM sessions WHERE id = $1 AND seen::date = current_date
 `

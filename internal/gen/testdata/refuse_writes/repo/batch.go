@@ -18,7 +18,7 @@ var (
 )
 
 const batchWrite = `-- name: BatchWrite :batchexec
-DELETE FROM messages WHERE id = $1 AND session_id = $2
+DELETE FROM messages WHERE id = $1
 `
 
 type BatchWriteBatchResults struct {
@@ -27,22 +27,16 @@ type BatchWriteBatchResults struct {
 	closed bool
 }
 
-type BatchWriteParams struct {
-	ID        uuid.UUID
-	SessionID uuid.UUID
-}
-
-func (q *Queries) BatchWrite(ctx context.Context, arg []BatchWriteParams) *BatchWriteBatchResults {
+func (q *Queries) BatchWrite(ctx context.Context, id []uuid.UUID) *BatchWriteBatchResults {
 	batch := &pgx.Batch{}
-	for _, a := range arg {
+	for _, a := range id {
 		vals := []interface{}{
-			a.ID,
-			a.SessionID,
+			a,
 		}
 		batch.Queue(batchWrite, vals...)
 	}
 	br := q.db.SendBatch(ctx, batch)
-	return &BatchWriteBatchResults{br, len(arg), false}
+	return &BatchWriteBatchResults{br, len(id), false}
 }
 
 func (b *BatchWriteBatchResults) Exec(f func(int, error)) {

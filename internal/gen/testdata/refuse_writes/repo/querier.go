@@ -13,7 +13,7 @@ import (
 type Querier interface {
 	AddTag(ctx context.Context, arg AddTagParams) error
 	AddTags(ctx context.Context, arg []AddTagsParams) (int64, error)
-	BatchWrite(ctx context.Context, arg []BatchWriteParams) *BatchWriteBatchResults
+	BatchWrite(ctx context.Context, id []uuid.UUID) *BatchWriteBatchResults
 	DropTag(ctx context.Context, name string) error
 	EitherOr(ctx context.Context, arg EitherOrParams) error
 	Empty(ctx context.Context) error

@@ -1,3 +1,0 @@
--- name: GetSession :one
--- @cache session(id)
-SELECT * FROM sessions WHERE id = $1;

@@ -1,1 +1,0 @@
-CREATE TABLE sessions (id int PRIMARY KEY, title text NOT NULL);

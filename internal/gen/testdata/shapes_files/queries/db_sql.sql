@@ -1,0 +1,6 @@
+-- name: GetQ14 :one
+-- @cache user(id)
+SELECT name FROM users WHERE id = $1;
+
+-- name: SetQ14 :exec
+UPDATE users SET name = $2 WHERE id = $1;

@@ -1,0 +1,6 @@
+-- name: GetQ7 :one
+-- @cache user(id)
+SELECT name FROM users WHERE id = $1;
+
+-- name: SetQ7 :exec
+UPDATE users SET name = $2 WHERE id = $1;

@@ -1,0 +1,6 @@
+-- name: GetQ10 :one
+-- @cache user(id)
+SELECT name FROM users WHERE id = $1;
+
+-- name: SetQ10 :exec
+UPDATE users SET name = $2 WHERE id = $1;
