@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Map is what was derived: what is cached, what changes it, and what that rests
-// on. Explain writes it as text, JSON or a graph.
+// Map is what was derived of one package: what is cached, what changes it, and
+// what that rests on. Explain writes it as text, JSON or a graph.
 type Map struct {
-	Findings []string     `json:"findings"` // always empty: with findings there is no map
+	Repo     string       `json:"repo"` // the package that sqlc wrote
 	Groups   []MapGroup   `json:"groups"`
 	Reads    []MapRead    `json:"reads"`
 	Writes   []MapWrite   `json:"writes"`
@@ -114,7 +114,7 @@ func (r *Result) Map(query string) (*Map, error) {
 	}
 	isRead := slices.ContainsFunc(p.reads, func(r *cachedRead) bool { return r.q == q })
 	isWrite := slices.ContainsFunc(p.writes, func(w *write) bool { return w.q == q })
-	m := &Map{Findings: []string{}, Groups: []MapGroup{}, Reads: []MapRead{}, Writes: []MapWrite{}, Weak: []WeakPoint{}, Uncached: []MapPassing{}}
+	m := &Map{Repo: p.opts.Repo, Groups: []MapGroup{}, Reads: []MapRead{}, Writes: []MapWrite{}, Weak: []WeakPoint{}, Uncached: []MapPassing{}}
 	for _, g := range p.groups {
 		if q != nil && !p.concerns(g, query) {
 			continue

@@ -153,15 +153,20 @@ func errorOffset(text string, err error) int {
 			return off
 		}
 	}
+	if cursor == 1 { // the end
+		return len(strings.TrimRight(text, " \t\r\n"))
+	}
 	return -1
 }
 
-func errorPlace(file, text string, err error) Position {
+// errorPlace is where a text that begins at a line could not be parsed; the line
+// where that isn't known.
+func errorPlace(file, text string, line int, err error) Position {
 	off := errorOffset(text, err)
 	if off < 0 {
-		return Position{File: file}
+		return Position{File: file, Line: line}
 	}
-	return placeIn(file, text, off, 1)
+	return placeIn(file, text, off, line)
 }
 
 // located is a message of the parse tree that knows its place.

@@ -2,7 +2,6 @@ package gen
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -202,40 +201,6 @@ func (s *schema) sortedTables() []*table {
 // children returns the foreign keys that refer to t, by child and name.
 func (s *schema) children(t *table) []*foreignKey { return s.indexed().children[t] }
 
-// sqlFiles lists path itself, or the .sql files of the directory in the order
-// in which migrations run; down migrations are left out.
-func sqlFiles(path string, migrations bool) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return []string{path}, nil
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, e := range entries {
-		if e.IsDir() || !strings.HasSuffix(e.Name(), ".sql") || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if migrations && strings.HasSuffix(e.Name(), ".down.sql") {
-			continue
-		}
-		out = append(out, filepath.Join(path, e.Name()))
-	}
-	sort.Strings(out)
-	if migrations { // 2_b.up.sql runs before 10_a.up.sql
-		sort.SliceStable(out, func(i, j int) bool { return version(out[i]) < version(out[j]) })
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no .sql files in %s", path)
-	}
-	return out, nil
-}
-
 // version is the number that a migration's name begins with; 0 without one.
 func version(file string) uint64 {
 	name := filepath.Base(file)
@@ -246,11 +211,11 @@ func version(file string) uint64 {
 	return n
 }
 
-var downSection = regexp.MustCompile(`(?m)^(-- \+goose Down|-- migrate:down|---- create above / drop below ----)`)
+var downSection = regexp.MustCompile(`(?m)^(-- \+goose Down|-- \+migrate Down|-- migrate:down|---- create above / drop below ----)`)
 
 // loadSchema reads the DDL. Findings are statements that make the map unknowable.
-func loadSchema(path string) (*schema, Findings, error) {
-	files, err := sqlFiles(path, true)
+func loadSchema(paths ...string) (*schema, Findings, error) {
+	files, err := sqlFiles(paths, true)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the schema: %w", err)
 	}
@@ -260,18 +225,21 @@ func loadSchema(path string) (*schema, Findings, error) {
 	}
 	var findings Findings
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		src, f, err := readSQL(file)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read the schema: %w", err)
 		}
-		src := string(text)
+		if f != nil {
+			findings = append(findings, f)
+			continue
+		}
 		if i := downSection.FindStringIndex(src); i != nil {
 			src = src[:i[0]]
 		}
 		tree, err := parseSQL(src)
 		if err != nil {
 			findings = append(findings, &Finding{
-				Pos: errorPlace(file, src, err), Msg: "the schema can't be parsed", Why: err.Error(),
+				Pos: errorPlace(file, src, 1, err), Msg: "the schema can't be parsed", Why: err.Error(),
 				Mend: []string{"correct the DDL; Postgres itself would refuse it"},
 			})
 			continue
