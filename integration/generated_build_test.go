@@ -162,7 +162,7 @@ func (p *madeProject) drop(names map[string]bool) int {
 }
 
 var (
-	finding     = regexp.MustCompile(`(?m)^query\.sql:(\d+): (.*)$`)
+	finding     = regexp.MustCompile(`(?m)^query\.sql:(\d+):(?:\d+:)? (.*)$`)
 	accusedRead = regexp.MustCompile(`which (\w+) reads`)
 )
 
