@@ -16,7 +16,7 @@ type lookup struct {
 	sql   string
 	args  []int    // the arguments of the write behind $1, $2, …
 	cols  []string // what it selects
-	times int      // how often it runs: once for each table that it has to lock
+	fresh bool     // it must see all that has been committed, and can't run in a snapshot that is older
 	bound bool     // it locks the rows that the write changes; the write may change no others
 	after bool     // it runs after the statement
 	tree  bool     // it runs until it finds no more
@@ -222,7 +222,7 @@ func (d *deriver) locking(r *rowSet) *lookup {
 	if r.parent != nil && d.locking(r.parent) == nil {
 		return nil
 	}
-	l := &lookup{rows: r, times: 1, after: r.after, bound: r.parent == nil && !r.after, tree: r.tree != nil}
+	l := &lookup{rows: r, after: r.after, bound: r.parent == nil && !r.after, tree: r.tree != nil}
 	if !d.write(l) {
 		return nil
 	}
@@ -292,21 +292,24 @@ func (d *deriver) lookUp(c *change, m *mapping, vals map[string][]value, after b
 // doesn't chain to its key, by the query of its @via line.
 func (d *deriver) via(c *change, m *mapping) {
 	v := m.via
-	source := func(rel string) string {
-		return fmt.Sprintf("SELECT found.* FROM (%s) AS %s CROSS JOIN LATERAL (%s) AS found", rel, quoteIdent(v.alias), v.sql)
-	}
-	add := func(rows *rowSet, text string) bool {
-		l := &lookup{times: v.times, after: rows != nil && rows.after, cols: v.names}
-		if !l.finish(text) {
-			return false
-		}
-		for _, o := range d.w.lookups {
-			if o.sql == l.sql && slices.Equal(o.args, l.args) {
-				l = o
+	add := func(rows *rowSet, rel string) bool {
+		var l *lookup
+		for i, step := range v.steps {
+			l = &lookup{after: rows != nil && rows.after, fresh: v.latest}
+			if i == len(v.steps)-1 {
+				l.cols = v.names
 			}
-		}
-		if !slices.Contains(d.w.lookups, l) {
-			d.w.lookups = append(d.w.lookups, l)
+			if !l.finish(fmt.Sprintf("SELECT found.* FROM (%s) AS %s CROSS JOIN LATERAL (%s) AS found", rel, quoteIdent(v.alias), step)) {
+				return false
+			}
+			for _, o := range d.w.lookups {
+				if o.sql == l.sql && slices.Equal(o.args, l.args) {
+					l = o
+				}
+			}
+			if !slices.Contains(d.w.lookups, l) {
+				d.w.lookups = append(d.w.lookups, l)
+			}
 		}
 		t := &keyTuple{g: m.read.g, from: "@via " + v.table.String()}
 		for k := range m.read.keys {
@@ -319,7 +322,7 @@ func (d *deriver) via(c *change, m *mapping) {
 	by := func(vals map[string][]value) (missing string) {
 		tuples, missing := v.start(vals)
 		for _, t := range tuples {
-			if missing == "" && (d.w.q.cmd == ":copyfrom" || d.w.q.batch() || !add(nil, source(v.startRow(c.table, t)))) {
+			if missing == "" && (d.w.q.cmd == ":copyfrom" || d.w.q.batch() || !add(nil, v.startRow(c.table, t))) {
 				missing = v.refs[0]
 			}
 		}
@@ -342,7 +345,7 @@ func (d *deriver) via(c *change, m *mapping) {
 		for _, col := range v.refs {
 			cols = append(cols, rows.alias+"."+quoteIdent(col))
 		}
-		if !add(rows, source(fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(cols, ", "), rows.from, rows.condition()))) {
+		if !add(rows, fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(cols, ", "), rows.from, rows.condition())) {
 			d.noVia(c, m, "its lookup can't be written")
 			return
 		}
