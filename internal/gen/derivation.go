@@ -32,10 +32,10 @@ type DerivedKey struct {
 type KeyLookup struct {
 	SQL   string
 	Args  []int // the arguments of the write behind $1, $2, …
-	Fresh bool // it needs READ COMMITTED
-	Tree  bool // it runs until it finds no more
-	Bound bool // the write may change no more rows than it returns
-	After bool // it runs after the statement
+	Fresh bool  // it needs READ COMMITTED
+	Tree  bool  // it runs until it finds no more
+	Bound bool  // the write may change no more rows than it returns
+	After bool  // it runs after the statement
 }
 
 // KeyPart says where a part of a key comes from: "argument", "element" (of a

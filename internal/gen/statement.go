@@ -789,6 +789,9 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		up.sets[col] = true
 	}
 	d.rewrite(up)
+	if slices.ContainsFunc(unique, func(col string) bool { return up.sets[col] }) {
+		up.rows = nil // afterwards it isn't found by what it was found by
+	}
 	for _, col := range t.cols {
 		var before []value
 		if slices.Contains(unique, col.name) {

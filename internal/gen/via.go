@@ -203,7 +203,9 @@ func (a *analysis) columnsCompared(sc *scope, n *pg.Node) bool {
 // tie ties each table of the query to the changed row by foreign keys.
 func (v *viaQuery) tie(a *analysis, row *occurrence, occs []*occurrence) (why string, mend []string) {
 	v.children = true
-	found := func(o *occurrence) bool { return slices.ContainsFunc(v.ties, func(t viaTie) bool { return t.occ == o }) }
+	found := func(o *occurrence) bool {
+		return slices.ContainsFunc(v.ties, func(t viaTie) bool { return t.occ == o })
+	}
 	next := func() {
 		for _, o := range occs {
 			if found(o) {

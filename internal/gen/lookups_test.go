@@ -1,0 +1,76 @@
+package gen
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestLookups has a schema, a read and a write, and what the lookups of the write
+// must say; "!" begins what a refusal must say.
+func TestLookups(t *testing.T) {
+	t.Parallel()
+
+	const tables = `
+CREATE TABLE users (id int PRIMARY KEY, name int, email int UNIQUE);
+CREATE TABLE rooms (id int PRIMARY KEY, user_id int REFERENCES users ON DELETE CASCADE, name int);
+CREATE TABLE posts (id int PRIMARY KEY, room_id int REFERENCES rooms ON DELETE CASCADE, user_id int REFERENCES users (email), body int);
+CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id int REFERENCES users);
+`
+	authors := Statement{
+		Cmd: ":many", SQL: `SELECT u.name FROM authors a JOIN users u ON u.id = a.user_id WHERE a.room_id = $1`,
+		Notes: []string{"@cache authors(p1)", "@via users: SELECT room_id FROM authors WHERE user_id = users.id"},
+	}
+	for name, tc := range map[string]struct {
+		ddl   string
+		read  Statement
+		write string
+		args  int
+		lists []int
+		want  string
+	}{
+		"an upsert that changes what it was found by": {
+			read:  authors,
+			write: `INSERT INTO users (id, email) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET email = $3, name = 1`, args: 3, want: "!by @via",
+		},
+		"an upsert that doesn't": {
+			read:  authors,
+			write: `INSERT INTO users (id, email) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET name = 1`, args: 2, want: "users.email = $1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			file := filepath.Join(t.TempDir(), "schema.sql")
+			if err := os.WriteFile(file, []byte(tables+tc.ddl), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ddl, err := ReadSchema(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := tc.read
+			read.Name, read.Args, read.Outs = "Read", 1, 1
+			got, err := ddl.Derive([]Statement{read, {Name: "Write", Cmd: ":exec", SQL: tc.write, Args: tc.args, Lists: tc.lists}})
+			if want, refused := strings.CutPrefix(tc.want, "!"); refused {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s\nDerive = %v, %v; want a refusal that says %q", tc.write, keyStrings(got["Write"]), err, want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("%s\n%v", tc.write, err)
+			}
+			var lookups []string
+			if len(got["Write"]) > 0 {
+				for _, l := range got["Write"][0].Locks {
+					lookups = append(lookups, l.SQL)
+				}
+			}
+			if all := strings.Join(lookups, "\n"); tc.want == "" && all != "" || !strings.Contains(all, tc.want) {
+				t.Errorf("%s\nlookups:\n%s\nwant %q", tc.write, all, tc.want)
+			}
+		})
+	}
+}
