@@ -43,10 +43,12 @@ func (t *table) quoted() string { return quoteIdent(t.schema) + "." + quoteIdent
 // rowsOf returns the rows that the query's own UPDATE or DELETE alters; nil where
 // a SELECT with the same condition could select others: where the condition looks
 // at other tables, or changes by itself.
-func (d *deriver) rowsOf(top bool, rel *pg.RangeVar, where *pg.Node, joined bool) *rowSet {
+func (d *deriver) rowsOf(top bool, n *pg.Node, rel *pg.RangeVar, where *pg.Node, joined bool) *rowSet {
 	switch {
 	case !top:
 		d.noRows = "the statement isn't the outermost one, and may have changed more rows than were locked"
+	case slices.ContainsFunc(withClause(n).GetCtes(), func(c *pg.Node) bool { return c.GetCommonTableExpr().GetCtequery().GetSelectStmt() == nil }):
+		d.noRows = "a statement in WITH changes rows as well, after others have been looked up"
 	case joined || !stable(d.p.schema, where):
 		d.noRows = "other rows may meet the statement's condition by the time it runs, since it looks at more than the columns of its table"
 	case d.throughView:

@@ -18,6 +18,7 @@ CREATE TABLE rooms (id int PRIMARY KEY, user_id int REFERENCES users ON DELETE C
 CREATE TABLE posts (id int PRIMARY KEY, room_id int REFERENCES rooms ON DELETE CASCADE, user_id int REFERENCES users (email), body int);
 CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id int REFERENCES users);
 `
+	post := Statement{Cmd: ":one", SQL: `SELECT body FROM posts WHERE id = $1`, Notes: []string{"@cache post(p1)"}}
 	authors := Statement{
 		Cmd: ":many", SQL: `SELECT u.name FROM authors a JOIN users u ON u.id = a.user_id WHERE a.room_id = $1`,
 		Notes: []string{"@cache authors(p1)", "@via users: SELECT room_id FROM authors WHERE user_id = users.id"},
@@ -37,6 +38,12 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 		"an upsert that doesn't": {
 			read:  authors,
 			write: `INSERT INTO users (id, email) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET name = 1`, args: 2, want: "users.email = $1",
+		},
+		"a statement in WITH that changes rows": {
+			read: post, write: `WITH x AS (UPDATE posts SET room_id = $1 WHERE id = $2) DELETE FROM rooms WHERE id = $1`, args: 2, want: "!in WITH",
+		},
+		"a statement in WITH that reads": {
+			read: post, write: `WITH x AS (SELECT 1) DELETE FROM rooms WHERE id = $1`, args: 1, want: "FOR UPDATE",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -503,7 +503,7 @@ func (d *deriver) update(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		d.single = a.singleRow(target)
 	}
 	c := &change{table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, loc: target.loc}
-	c.rows = d.rowsOf(top, rel, u.GetWhereClause(), len(u.GetFromClause()) > 0)
+	c.rows = d.rowsOf(top, n, rel, u.GetWhereClause(), len(u.GetFromClause()) > 0)
 	list := d.returning(a, u.GetReturningList(), shown)
 	ret, was := d.result(c, list.of(target)), d.result(c, list.old(a, target))
 
@@ -668,7 +668,7 @@ func (d *deriver) delete(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		d.single = a.singleRow(target)
 	}
 	c := &change{table: t, kind: "deletes", old: map[string][]value{}, loc: target.loc}
-	c.rows = d.rowsOf(top, rel, s.GetWhereClause(), len(s.GetUsingClause()) > 0)
+	c.rows = d.rowsOf(top, n, rel, s.GetWhereClause(), len(s.GetUsingClause()) > 0)
 	list := d.returning(a, s.GetReturningList(), shown)
 	ret := d.result(c, list.of(target))
 	c.never = a.never(target)
