@@ -424,9 +424,12 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	if tree && c.rows != nil && c.rows.tree == fk {
 		return nil // those rows are among these
 	}
-	child.rows = c.rows.children(fk, len(d.seen), tree)
-	if c.rows != nil && child.rows == nil {
-		d.noRows = "the foreign keys go round in a circle"
+	if c.rows != nil {
+		if rows, why := c.rows.children(fk, len(d.seen), tree); why == "" {
+			child.rows = rows
+		} else {
+			d.noRows = why
+		}
 	}
 	child.called = c.called
 	setCols := fk.cols

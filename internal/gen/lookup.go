@@ -63,6 +63,10 @@ func (d *deriver) rowsOf(top bool, n *pg.Node, rel *pg.RangeVar, where *pg.Node,
 	}
 	t, _ := d.p.schema.find(rel.GetSchemaname(), rel.GetRelname())
 	for _, k := range kin(t) {
+		if k.rls {
+			d.noRows = fmt.Sprintf("%s has row-level security, which may hide some of them", k)
+			return nil
+		}
 		// As many rows must change as were locked, or else some have come in between.
 		if slices.ContainsFunc(k.triggers, func(tr *trigger) bool { return tr.before && d.p.schema.effectsOf(tr).skips }) {
 			d.noRows = "a trigger may keep some of the rows, so that nobody can tell whether others came"
@@ -149,15 +153,24 @@ func (r *rowSet) condition() string {
 }
 
 // children returns the rows that refer to these by a foreign key; with tree, those
-// that refer to these children in turn as well, and so on. nil where a foreign key
-// comes a second time: what it reaches then has no end that a query could name.
-func (r *rowSet) children(fk *foreignKey, n int, tree bool) *rowSet {
-	if r == nil || r.after || len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0 {
-		return nil
+// that refer to these children in turn as well, and so on. Where they can't be
+// selected it says why, as where a foreign key comes a second time: what it reaches
+// then has no end that a query could name.
+func (r *rowSet) children(fk *foreignKey, n int, tree bool) (rows *rowSet, why string) {
+	switch {
+	case r.after:
+		return nil, "the row that an upsert finds is locked only once the statement has run"
+	case len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0:
+		return nil, "the columns of the foreign key aren't known"
 	}
 	for p := r; p != nil; p = p.parent {
 		if p.fk == fk {
-			return nil
+			return nil, "the foreign keys go round in a circle"
+		}
+	}
+	for _, k := range kin(fk.child) {
+		if k.rls { // cascades take no notice of it
+			return nil, fmt.Sprintf("%s has row-level security, which may hide some of them", k)
 		}
 	}
 	c := &rowSet{table: fk.child, alias: fmt.Sprintf("c%d", n), parent: r, after: r.after, fk: fk}
@@ -180,7 +193,7 @@ func (r *rowSet) children(fk *foreignKey, n int, tree bool) *rowSet {
 			list("n", fk.refCols), fk.child.quoted(), list("n", fk.cols), list("down", ks), strings.Join(ks, ", "))
 	}
 	c.where = fmt.Sprintf("(%s) IN (%s)", list(c.alias, fk.cols), parents)
-	return c
+	return c, ""
 }
 
 // finish gives a lookup its SQL, with parameters of its own.

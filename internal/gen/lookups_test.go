@@ -45,6 +45,14 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 		"a statement in WITH that reads": {
 			read: post, write: `WITH x AS (SELECT 1) DELETE FROM rooms WHERE id = $1`, args: 1, want: "FOR UPDATE",
 		},
+		"row-level security on the way": {
+			ddl:  "ALTER TABLE rooms ENABLE ROW LEVEL SECURITY;",
+			read: post, write: `DELETE FROM users WHERE id = $1`, args: 1, want: "!row-level security",
+		},
+		"row-level security of the table itself": {
+			ddl:  "ALTER TABLE users ENABLE ROW LEVEL SECURITY;",
+			read: post, write: `DELETE FROM users WHERE id = $1`, args: 1, want: "!row-level security",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
