@@ -409,7 +409,7 @@ func (v *viaQuery) start(vals map[string][]value) (tuples [][]value, missing str
 // startRow writes a SELECT of known values under the names of the columns that
 // @via starts from.
 func (v *viaQuery) startRow(t *table, vals []value) string {
-	var cols []string
+	var cols, lists []string
 	for i, val := range vals {
 		typ := t.col(v.refs[i]).typ
 		text := "NULL::" + typ
@@ -419,11 +419,17 @@ func (v *viaQuery) startRow(t *table, vals []value) string {
 		case ofArg:
 			text = fmt.Sprintf("$%d::%s", val.n+1, typ)
 		case ofList:
-			text = fmt.Sprintf("unnest($%d::%s[])", val.n+1, typ)
+			// Each element of one list may stand beside each of another.
+			text = fmt.Sprintf("l%d.e", len(lists)+1)
+			lists = append(lists, fmt.Sprintf("unnest($%d::%s[]) AS l%d (e)", val.n+1, typ, len(lists)+1))
 		}
 		cols = append(cols, text+" AS "+quoteIdent(v.refs[i]))
 	}
-	return "SELECT " + strings.Join(cols, ", ")
+	row := "SELECT " + strings.Join(cols, ", ")
+	if len(lists) > 0 {
+		row += " FROM " + strings.Join(lists, " CROSS JOIN ")
+	}
+	return row
 }
 
 func (d *deriver) noVia(c *change, m *mapping, why string) {

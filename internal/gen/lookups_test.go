@@ -53,6 +53,14 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 			ddl:  "ALTER TABLE users ENABLE ROW LEVEL SECURITY;",
 			read: post, write: `DELETE FROM users WHERE id = $1`, args: 1, want: "!row-level security",
 		},
+		"two lists": {
+			ddl: "CREATE TABLE pairs (a int, b int, owner int, PRIMARY KEY (a, b)); CREATE TABLE pair_notes (id int PRIMARY KEY, a int, b int, FOREIGN KEY (a, b) REFERENCES pairs);",
+			read: Statement{
+				Cmd: ":many", SQL: `SELECT n.id FROM pairs p JOIN pair_notes n ON (n.a, n.b) = (p.a, p.b) WHERE p.owner = $1`,
+				Notes: []string{"@cache notes(p1)", "@via pair_notes: SELECT owner FROM pairs p WHERE p.a = pair_notes.a AND p.b = pair_notes.b"},
+			},
+			write: `DELETE FROM pair_notes WHERE a = ANY($1::int[]) AND b = ANY($2::int[])`, args: 2, lists: []int{0, 1}, want: "CROSS JOIN unnest",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -397,7 +397,7 @@ func (q *Queries) DeleteAttachments(ctx context.Context, messageIds []uuid.UUID)
 func deleteAttachmentsLookups(messageIds []uuid.UUID) []pgfence.Lookup {
 	return []pgfence.Lookup{
 		{
-			SQL:  `SELECT found.* FROM (SELECT unnest($1::uuid[]) AS message_id) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
+			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
 			Args: []any{messageIds},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
@@ -412,11 +412,11 @@ func deleteAttachmentsLookups(messageIds []uuid.UUID) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT unnest($1::uuid[]) AS message_id) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
+			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
 			Args: []any{messageIds},
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT unnest($1::uuid[]) AS message_id) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
 			Args: []any{messageIds},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
