@@ -27,8 +27,9 @@ type Lookup struct {
 	// if it didn't: in a snapshot that is older (REPEATABLE READ, SERIALIZABLE) it is not run, see ErrOldSnapshot.
 	Fresh bool
 
-	// UntilAll lets it run until it finds no more than before: it follows rows that refer to rows of their own table, and under
-	// its locks finds those that came before them only in the next run.
+	// UntilAll lets it run until it finds no row that it has not found, and locked, before: it follows rows that refer to rows of
+	// their own table, and under its locks finds those that came before them only in the next run. Its first column, which Keys
+	// is not given, identifies a row.
 	UntilAll bool
 
 	// Bound says that the lookup locks the very rows that the statement changes. A statement that changes more of them than
@@ -102,8 +103,9 @@ func lookUp(ctx context.Context, d DBTX, ls []Lookup, after bool) (lookedUp, err
 		if l.After != after {
 			continue
 		}
-		before := int64(-1)
+		seen := map[string]bool{}
 		for more := true; more; {
+			more = false
 			rows, err := d.Query(ctx, l.SQL, l.Args...)
 			if err != nil {
 				return found, fmt.Errorf("pgfence: looking up what a write changes: %w", err)
@@ -111,10 +113,17 @@ func lookUp(ctx context.Context, d DBTX, ls []Lookup, after bool) (lookedUp, err
 			n := int64(0)
 			for rows.Next() {
 				n++
+				scan := rows.Scan
+				if l.UntilAll {
+					if id := string(rows.RawValues()[0]); !seen[id] {
+						seen[id], more = true, true
+					}
+					scan = func(dest ...any) error { return rows.Scan(append([]any{nil}, dest...)...) }
+				}
 				if l.Keys == nil {
 					continue
 				}
-				keys, err := l.Keys(rows.Scan)
+				keys, err := l.Keys(scan)
 				if err != nil {
 					rows.Close()
 					return found, fmt.Errorf("pgfence: looking up what a write changes: %w", err)
@@ -127,8 +136,6 @@ func lookUp(ctx context.Context, d DBTX, ls []Lookup, after bool) (lookedUp, err
 			if l.Bound {
 				found.bound, found.locked = true, n
 			}
-			more = l.UntilAll && n != before
-			before = n
 		}
 	}
 	return found, nil

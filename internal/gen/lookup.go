@@ -19,7 +19,7 @@ type lookup struct {
 	fresh bool     // it must see all that has been committed, and can't run in a snapshot that is older
 	bound bool     // it locks the rows that the write changes; the write may change no others
 	after bool     // it runs after the statement
-	tree  bool     // it runs until it finds no more
+	tree  bool     // it runs until it finds no row that it hasn't found before; what identifies a row stands first
 
 	rows *rowSet
 }
@@ -247,15 +247,17 @@ func (d *deriver) locking(r *rowSet) *lookup {
 
 // write makes the SQL of a lookup that locks rows.
 func (d *deriver) write(l *lookup) bool {
-	list := "1"
-	if len(l.cols) > 0 {
-		var cols []string
-		for _, c := range l.cols {
-			cols = append(cols, l.rows.alias+"."+quoteIdent(c))
-		}
-		list = strings.Join(cols, ", ")
+	var cols []string
+	if l.tree { // by which a row is known from one run to the next
+		cols = append(cols, fmt.Sprintf("ROW(%s.tableoid, %s.ctid)::text", l.rows.alias, l.rows.alias))
 	}
-	return l.finish(fmt.Sprintf("SELECT %s FROM %s WHERE %s FOR UPDATE OF %s", list, l.rows.from, l.rows.condition(), l.rows.alias))
+	for _, c := range l.cols {
+		cols = append(cols, l.rows.alias+"."+quoteIdent(c))
+	}
+	if len(cols) == 0 {
+		cols = []string{"1"}
+	}
+	return l.finish(fmt.Sprintf("SELECT %s FROM %s WHERE %s FOR UPDATE OF %s", strings.Join(cols, ", "), l.rows.from, l.rows.condition(), l.rows.alias))
 }
 
 // column returns the value of a column of the rows that a cascade reaches.
