@@ -160,7 +160,7 @@ func (r *rowSet) children(fk *foreignKey, n int, tree bool) (rows *rowSet, why s
 	switch {
 	case r.after:
 		return nil, "the row that an upsert finds is locked only once the statement has run"
-	case len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0:
+	case len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0 || slices.ContainsFunc(fk.refCols, func(col string) bool { return r.table.col(col) == nil }):
 		return nil, "the columns of the foreign key aren't known"
 	}
 	for p := r; p != nil; p = p.parent {

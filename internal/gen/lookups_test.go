@@ -61,6 +61,37 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 			},
 			write: `DELETE FROM pair_notes WHERE a = ANY($1::int[]) AND b = ANY($2::int[])`, args: 2, lists: []int{0, 1}, want: "CROSS JOIN unnest",
 		},
+		"a foreign key that isn't valid": {
+			ddl: "ALTER TABLE authors DROP CONSTRAINT authors_user_id_fkey; ALTER TABLE authors ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users NOT VALID;",
+			// There may be authors who are nobody yet.
+			read: authors, write: `INSERT INTO users (id) VALUES ($1)`, args: 1, want: "SELECT $1::int4 AS id",
+		},
+		"a foreign key that was made valid": {
+			ddl: "ALTER TABLE authors DROP CONSTRAINT authors_user_id_fkey; ALTER TABLE authors ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users NOT VALID;" +
+				"ALTER TABLE authors VALIDATE CONSTRAINT f;",
+			read: authors, write: `INSERT INTO users (id) VALUES ($1)`, args: 1, want: "",
+		},
+		"a foreign key that was made deferrable": {
+			ddl:  "ALTER TABLE authors ALTER CONSTRAINT authors_user_id_fkey DEFERRABLE INITIALLY DEFERRED;",
+			read: authors, write: `UPDATE users SET name = 1 WHERE id = $1`, args: 1, want: "!no foreign key ties",
+		},
+		"a foreign key whose unique key was dropped": {
+			ddl:  "ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE;",
+			read: authors, write: `UPDATE users SET name = 1 WHERE id = $1`, args: 1, want: "!no foreign key ties",
+		},
+		"a foreign key whose column was dropped": {
+			ddl:  "ALTER TABLE users DROP COLUMN id CASCADE;",
+			read: post, write: `DELETE FROM users WHERE name = $1`, args: 1, want: "",
+		},
+		"rows of heirs": {
+			ddl:  "CREATE TABLE guests () INHERITS (authors);",
+			read: authors, write: `UPDATE users SET name = 1 WHERE id = $1`, args: 1, want: "!no foreign key ties",
+		},
+		"a foreign key to a heir with columns of its own": {
+			ddl:   "CREATE TABLE admins (level int UNIQUE) INHERITS (users); CREATE TABLE rights (id int PRIMARY KEY, level int REFERENCES admins (level) ON DELETE CASCADE);",
+			read:  Statement{Cmd: ":one", SQL: `SELECT level FROM rights WHERE id = $1`, Notes: []string{"@cache r(p1)"}},
+			write: `DELETE FROM users WHERE id = $1`, args: 1, want: "!doesn't tell id",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -222,6 +222,7 @@ func (v *viaQuery) tie(a *analysis, row *occurrence, occs []*occurrence) (why st
 					v.children = v.children && i >= 0
 				} else if fk := refers(a, o, to); fk != nil {
 					t.cols, t.other, t.child, v.latest = fk.cols, fk.refCols, true, true
+					v.children = v.children && (i >= 0 || !fk.notValid)
 					v.referred = v.referred || i < 0
 				} else {
 					continue
