@@ -433,7 +433,7 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	}
 	child.called = c.called
 	setCols := fk.cols
-	if action != "c" && len(fk.setCols) > 0 {
+	if action != "c" && len(fk.setCols) > 0 && c.kind == "deletes" { // ON UPDATE has no such list
 		setCols = fk.setCols
 	}
 	if child.sets != nil {

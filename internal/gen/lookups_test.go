@@ -92,6 +92,12 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 			read:  Statement{Cmd: ":one", SQL: `SELECT level FROM rights WHERE id = $1`, Notes: []string{"@cache r(p1)"}},
 			write: `DELETE FROM users WHERE id = $1`, args: 1, want: "!doesn't tell id",
 		},
+		"SET NULL of some columns is of ON DELETE": {
+			ddl: "CREATE TABLE tops (a int, b int, PRIMARY KEY (a, b));" +
+				"CREATE TABLE subs (id int PRIMARY KEY, a int, b int, FOREIGN KEY (a, b) REFERENCES tops ON DELETE SET NULL (b) ON UPDATE SET NULL);",
+			read:  Statement{Cmd: ":one", SQL: `SELECT a FROM subs WHERE id = $1`, Notes: []string{"@cache sub(p1)"}},
+			write: `UPDATE tops SET b = $3 WHERE a = $1 AND b = $2`, args: 3, want: "FOR UPDATE OF c1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
