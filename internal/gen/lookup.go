@@ -125,6 +125,10 @@ func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string
 	return r
 }
 
+// systemColumns say where and by whom a row is stored: a lock is enough to change
+// some of them.
+var systemColumns = set("ctid cmin cmax tableoid xmin xmax")
+
 // stable reports whether a condition on one table gives the same answer for a row
 // that stays as it is, in every statement of a transaction.
 func stable(s *schema, where *pg.Node) bool {
@@ -133,6 +137,9 @@ func stable(s *schema, where *pg.Node) bool {
 		switch m := m.(type) {
 		case *pg.SubLink, *pg.CurrentOfExpr:
 			ok = false
+		case *pg.ColumnRef:
+			parts, _ := columnPath(m)
+			ok = ok && (len(parts) == 0 || !systemColumns[parts[len(parts)-1]])
 		case *pg.FuncCall:
 			name := lastName(m.GetFuncname())
 			own := s.function(name)

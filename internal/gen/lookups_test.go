@@ -98,6 +98,9 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 			read:  Statement{Cmd: ":one", SQL: `SELECT a FROM subs WHERE id = $1`, Notes: []string{"@cache sub(p1)"}},
 			write: `UPDATE tops SET b = $3 WHERE a = $1 AND b = $2`, args: 3, want: "FOR UPDATE OF c1",
 		},
+		"what a lock changes": {
+			read: post, write: `DELETE FROM rooms WHERE xmax = $1 AND id > $2`, args: 2, want: "!looks at more",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
