@@ -38,6 +38,8 @@ type race struct {
 	sql   string
 	args  []any
 	found map[string]bool // the keys
+
+	between func() // runs between the lookups and the statement
 }
 
 // newRace makes the lookups of a write; refused is what the generator says instead.
@@ -91,6 +93,9 @@ func newRace(t *testing.T, read, write gen.Statement, args ...any) (r *race, ref
 
 func (r *race) write(ctx context.Context, db *pgfence.DB) error {
 	return pgfence.Exec(ctx, db.LookUp(r.ls...), func(ctx context.Context, d pgfence.DBTX) ([]cache.Key, error) {
+		if r.between != nil {
+			r.between()
+		}
 		_, err := d.Exec(ctx, r.sql, r.args...)
 		return nil, err
 	})
@@ -205,6 +210,20 @@ func TestOldSnapshotHidesRows(t *testing.T) {
 		return r2.write(ctx, tx)
 	})
 	require.ErrorContains(t, err, "40001")
+}
+
+// TestAParentComesBeforeItsChild: what a new row refers to is committed when its lookups have run, and before it is inserted.
+func TestAParentComesBeforeItsChild(t *testing.T) {
+	t.Parallel()
+	r, err := newRace(t, gen.Statement{
+		Cmd: ":many", SQL: "SELECT p.body FROM posts p JOIN rooms r ON r.id = p.room_id WHERE r.owner_id = $1",
+		Notes: []string{"@cache g(p1)", "@via posts: SELECT owner_id FROM rooms WHERE id = posts.room_id"},
+	}, gen.Statement{SQL: "INSERT INTO posts (id, room_id, user_id) VALUES (1, $1, 1)"}, 3)
+	require.NoError(t, err)
+	r.exec("insert into users values (1)")
+	r.between = func() { r.exec("insert into rooms values (3, 7)") }
+	require.NoError(t, r.write(t.Context(), pgfence.New(r.pool, r.open(), pgfence.Statements{})))
+	require.True(t, r.found["7"], r.found)
 }
 
 // TestATreeGrowsWhileItIsLookedUp: while one node leaves the tree another one comes, and gets a child while it is locked. As

@@ -316,10 +316,10 @@ func (d *deriver) lookUp(c *change, m *mapping, vals map[string][]value, after b
 // doesn't chain to its key, by the query of its @via line.
 func (d *deriver) via(c *change, m *mapping) {
 	v := m.via
-	add := func(rows *rowSet, rel string) bool {
+	add := func(rel string, after bool) bool {
 		var l *lookup
 		for i, step := range v.steps {
-			l = &lookup{after: rows != nil && rows.after, fresh: v.latest}
+			l = &lookup{after: after, fresh: v.latest}
 			if i == len(v.steps)-1 {
 				l.cols = v.names
 			}
@@ -327,7 +327,7 @@ func (d *deriver) via(c *change, m *mapping) {
 				return false
 			}
 			for _, o := range d.w.lookups {
-				if o.sql == l.sql && slices.Equal(o.args, l.args) {
+				if o.sql == l.sql && slices.Equal(o.args, l.args) && o.after == l.after {
 					l = o
 				}
 			}
@@ -343,16 +343,16 @@ func (d *deriver) via(c *change, m *mapping) {
 		return true
 	}
 	// by looks up from values that are known from the arguments.
-	by := func(vals map[string][]value) (missing string) {
+	by := func(vals map[string][]value, after bool) (missing string) {
 		tuples, missing := v.start(vals)
 		for _, t := range tuples {
-			if missing == "" && (d.w.q.cmd == ":copyfrom" || d.w.q.batch() || !add(nil, v.startRow(c.table, t))) {
+			if missing == "" && (d.w.q.cmd == ":copyfrom" || d.w.q.batch() || !add(v.startRow(c.table, t), after)) {
 				missing = v.refs[0]
 			}
 		}
 		return missing
 	}
-	if c.old != nil && !c.insert && (v.referred || by(c.old) != "") {
+	if c.old != nil && !c.insert && (v.referred || by(c.old, false) != "") {
 		rows := c.rows
 		switch {
 		case rows == nil:
@@ -369,7 +369,7 @@ func (d *deriver) via(c *change, m *mapping) {
 		for _, col := range v.refs {
 			cols = append(cols, rows.alias+"."+quoteIdent(col))
 		}
-		if !add(rows, fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(cols, ", "), rows.from, rows.condition())) {
+		if !add(fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(cols, ", "), rows.from, rows.condition()), rows.after) {
 			d.noVia(c, m, "its lookup can't be written")
 			return
 		}
@@ -377,7 +377,8 @@ func (d *deriver) via(c *change, m *mapping) {
 	if c.new == nil || c.insert && v.children || !c.insert && !slices.ContainsFunc(v.refs, func(col string) bool { return c.sets[col] }) {
 		return // the rows of before are those of after; or the row is new, and nothing refers to it yet
 	}
-	if col := by(c.new); col != "" {
+	// What the new row refers to may have come while the statement waited for it. Afterwards its foreign keys hold it.
+	if col := by(c.new, true); col != "" {
 		why := fmt.Sprintf("%s of the new row isn't known from its parameters", col)
 		if d.w.q.cmd == ":copyfrom" || d.w.q.batch() {
 			why = d.w.q.cmd + " has many rows, and each would need a lookup"

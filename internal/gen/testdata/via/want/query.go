@@ -288,8 +288,9 @@ func (q *Queries) AddMessage(ctx context.Context, arg repo.AddMessageParams) err
 func addMessageLookups(arg repo.AddMessageParams) []pgfence.Lookup {
 	return []pgfence.Lookup{
 		{
-			SQL:  `SELECT found.* FROM (SELECT $1::uuid AS session_id) messages CROSS JOIN LATERAL (SELECT sessions.user_id AS k1 FROM public.sessions sessions WHERE sessions.id = messages.session_id FOR SHARE OF sessions) found`,
-			Args: []any{arg.SessionID},
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS session_id) messages CROSS JOIN LATERAL (SELECT sessions.user_id AS k1 FROM public.sessions sessions WHERE sessions.id = messages.session_id FOR SHARE OF sessions) found`,
+			Args:  []any{arg.SessionID},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -351,8 +352,9 @@ func (q *Queries) AddAttachment(ctx context.Context, arg repo.AddAttachmentParam
 func addAttachmentLookups(arg repo.AddAttachmentParams) []pgfence.Lookup {
 	return []pgfence.Lookup{
 		{
-			SQL:  `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
-			Args: []any{arg.MessageID},
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
+			Args:  []any{arg.MessageID},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -366,12 +368,14 @@ func addAttachmentLookups(arg repo.AddAttachmentParams) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
-			Args: []any{arg.MessageID},
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
+			Args:  []any{arg.MessageID},
+			After: true,
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
-			Args: []any{arg.MessageID},
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			Args:  []any{arg.MessageID},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
