@@ -212,18 +212,25 @@ func TestOldSnapshotHidesRows(t *testing.T) {
 	require.ErrorContains(t, err, "40001")
 }
 
-// TestAParentComesBeforeItsChild: what a new row refers to is committed when its lookups have run, and before it is inserted.
+// TestAParentComesBeforeItsChild: what a row refers to is committed when the lookups have run, and before the row is written.
 func TestAParentComesBeforeItsChild(t *testing.T) {
 	t.Parallel()
-	r, err := newRace(t, gen.Statement{
-		Cmd: ":many", SQL: "SELECT p.body FROM posts p JOIN rooms r ON r.id = p.room_id WHERE r.owner_id = $1",
-		Notes: []string{"@cache g(p1)", "@via posts: SELECT owner_id FROM rooms WHERE id = posts.room_id"},
-	}, gen.Statement{SQL: "INSERT INTO posts (id, room_id, user_id) VALUES (1, $1, 1)"}, 3)
-	require.NoError(t, err)
-	r.exec("insert into users values (1)")
-	r.between = func() { r.exec("insert into rooms values (3, 7)") }
-	require.NoError(t, r.write(t.Context(), pgfence.New(r.pool, r.open(), pgfence.Statements{})))
-	require.True(t, r.found["7"], r.found)
+	for write, between := range map[string]string{
+		"INSERT INTO posts (id, room_id, user_id) VALUES (1, $1, 1)": "insert into rooms values (3, 7)",
+		"UPDATE posts SET body = 1 WHERE room_id = $1":               "insert into rooms values (3, 7); insert into posts values (1, 3, 1)",
+		"DELETE FROM posts WHERE room_id = $1":                       "insert into rooms values (3, 7); insert into posts values (1, 3, 1)",
+		"UPDATE posts SET room_id = NULL WHERE room_id = $1":         "insert into rooms values (3, 7); insert into posts values (1, 3, 1)",
+	} {
+		r, err := newRace(t, gen.Statement{
+			Cmd: ":many", SQL: "SELECT p.body FROM posts p JOIN rooms r ON r.id = p.room_id WHERE r.owner_id = $1",
+			Notes: []string{"@cache g(p1)", "@via posts: SELECT owner_id FROM rooms WHERE id = posts.room_id"},
+		}, gen.Statement{SQL: write}, 3)
+		require.NoError(t, err)
+		r.exec("insert into users values (1)")
+		r.between = func() { r.exec(between) }
+		require.NoError(t, r.write(t.Context(), pgfence.New(r.pool, r.open(), pgfence.Statements{})))
+		require.True(t, r.found["7"], "%s: %v", write, r.found)
+	}
 }
 
 // TestATreeGrowsWhileItIsLookedUp: while one node leaves the tree another one comes, and gets a child while it is locked. As

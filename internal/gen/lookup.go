@@ -352,7 +352,12 @@ func (d *deriver) via(c *change, m *mapping) {
 		}
 		return missing
 	}
-	if c.old != nil && !c.insert && (v.referred || by(c.old, false) != "") {
+	known := c.old != nil && !c.insert && !v.referred && by(c.old, false) == ""
+	if known {
+		// The rows may have come in between, with what they refer to. Both times, so as to lock in the order of the foreign keys.
+		by(c.old, true)
+	}
+	if c.old != nil && !c.insert && !known {
 		rows := c.rows
 		switch {
 		case rows == nil:

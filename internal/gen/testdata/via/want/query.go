@@ -416,12 +416,49 @@ func deleteAttachmentsLookups(messageIds []uuid.UUID) []pgfence.Lookup {
 			},
 		},
 		{
+			SQL:   `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
+			Args:  []any{messageIds},
+			After: true,
+			Keys: func(scan func(...any) error) ([]cache.Key, error) {
+				var (
+					c1 *uuid.UUID
+				)
+				if err := scan(&c1); err != nil {
+					return nil, err
+				}
+				var l keyList
+				l.add(Attachment.KeyOf(c1))
+				return l.keys, l.err
+			},
+		},
+		{
 			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
 			Args: []any{messageIds},
 		},
 		{
 			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
 			Args: []any{messageIds},
+			Keys: func(scan func(...any) error) ([]cache.Key, error) {
+				var (
+					c1 *uuid.UUID
+				)
+				if err := scan(&c1); err != nil {
+					return nil, err
+				}
+				var l keyList
+				l.add(Person.KeyOf(c1))
+				return l.keys, l.err
+			},
+		},
+		{
+			SQL:   `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
+			Args:  []any{messageIds},
+			After: true,
+		},
+		{
+			SQL:   `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			Args:  []any{messageIds},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
