@@ -98,6 +98,21 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 			read:  Statement{Cmd: ":one", SQL: `SELECT a FROM subs WHERE id = $1`, Notes: []string{"@cache sub(p1)"}},
 			write: `UPDATE tops SET b = $3 WHERE a = $1 AND b = $2`, args: 3, want: "FOR UPDATE OF c1",
 		},
+		"a trigger that deletes nothing": {
+			ddl: "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';" +
+				"CREATE TRIGGER k BEFORE DELETE ON rooms FOR EACH ROW EXECUTE FUNCTION keep();",
+			read: post, write: `DELETE FROM rooms WHERE name = $1`, args: 1, want: "!a trigger may keep some",
+		},
+		"a trigger that may return nothing": {
+			ddl: "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN OLD.name > 1 THEN OLD END; END';" +
+				"CREATE TRIGGER k BEFORE DELETE ON rooms FOR EACH ROW EXECUTE FUNCTION keep();",
+			read: post, write: `DELETE FROM rooms WHERE name = $1`, args: 1, want: "!a trigger may keep some",
+		},
+		"a trigger that returns the old row": {
+			ddl: "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';" +
+				"CREATE TRIGGER k BEFORE DELETE ON rooms FOR EACH ROW EXECUTE FUNCTION keep();",
+			read: post, write: `DELETE FROM rooms WHERE name = $1`, args: 1, want: "FOR UPDATE",
+		},
 		"what a lock changes": {
 			read: post, write: `DELETE FROM rooms WHERE xmax = $1 AND id > $2`, args: 2, want: "!looks at more",
 		},
