@@ -106,6 +106,11 @@ func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string
 	if !top || d.throughView || d.w.q.batch() || d.w.q.cmd == ":copyfrom" || len(unique) == 0 {
 		return nil
 	}
+	for _, u := range t.uniques {
+		if u.nulls {
+			return nil // the row may be found by NULL, to which nothing is equal
+		}
+	}
 	alias := rel.GetAlias().GetAliasname()
 	if alias == "" {
 		alias = rel.GetRelname()

@@ -15,7 +15,7 @@ func TestLookups(t *testing.T) {
 	const tables = `
 CREATE TABLE users (id int PRIMARY KEY, name int, email int UNIQUE);
 CREATE TABLE rooms (id int PRIMARY KEY, user_id int REFERENCES users ON DELETE CASCADE, name int);
-CREATE TABLE posts (id int PRIMARY KEY, room_id int REFERENCES rooms ON DELETE CASCADE, user_id int REFERENCES users (email), body int);
+CREATE TABLE posts (id int PRIMARY KEY, room_id int REFERENCES rooms ON DELETE CASCADE, user_id int, body int);
 CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id int REFERENCES users);
 `
 	post := Statement{Cmd: ":one", SQL: `SELECT body FROM posts WHERE id = $1`, Notes: []string{"@cache post(p1)"}}
@@ -38,6 +38,11 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 		"an upsert that doesn't": {
 			read:  authors,
 			write: `INSERT INTO users (id, email) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET name = 1`, args: 2, want: "users.email = $1",
+		},
+		"an upsert that finds a row by NULL": {
+			ddl:   "ALTER TABLE users DROP CONSTRAINT users_email_key; ALTER TABLE users ADD UNIQUE NULLS NOT DISTINCT (email);",
+			read:  authors,
+			write: `INSERT INTO users (id, email) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET name = 1`, args: 2, want: "!by @via",
 		},
 		"a statement in WITH that changes rows": {
 			read: post, write: `WITH x AS (UPDATE posts SET room_id = $1 WHERE id = $2) DELETE FROM rooms WHERE id = $1`, args: 2, want: "!in WITH",

@@ -68,6 +68,7 @@ type unique struct {
 	cols    []string
 	primary bool
 	partial bool // by WHERE, by expression, or deferrable: proves nothing
+	nulls   bool // NULLS NOT DISTINCT
 }
 
 type foreignKey struct {
@@ -653,7 +654,7 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		} else {
 			name = s.constraintName(t, k.GetConname(), keys, "key")
 		}
-		t.uniques = append(t.uniques, unique{name: name, cols: keys, primary: primary, partial: deferrable})
+		t.uniques = append(t.uniques, unique{name: name, cols: keys, primary: primary, partial: deferrable, nulls: k.GetNullsNotDistinct()})
 	case pg.ConstrType_CONSTR_CHECK, pg.ConstrType_CONSTR_EXCLUSION:
 		label, cols := "check", map[string]bool{}
 		walkColumns(k.GetRawExpr(), func(name string) { cols[name] = true })
@@ -922,7 +923,7 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 		return
 	}
 	s.taken[t.schema+"."+i.GetIdxname()] = true
-	u := unique{name: i.GetIdxname(), partial: i.GetWhereClause() != nil}
+	u := unique{name: i.GetIdxname(), partial: i.GetWhereClause() != nil, nulls: i.GetNullsNotDistinct()}
 	for _, p := range i.GetIndexParams() {
 		if p.GetIndexElem().GetName() == "" {
 			u.partial = true // an expression
