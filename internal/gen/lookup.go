@@ -38,6 +38,15 @@ type rowSet struct {
 
 func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
+// quoteType quotes the name of a type, as typeName says it.
+func quoteType(typ string) string {
+	parts := strings.Split(typ, ".")
+	for i, p := range parts {
+		parts[i] = quoteIdent(p)
+	}
+	return strings.Join(parts, ".")
+}
+
 func (t *table) quoted() string { return quoteIdent(t.schema) + "." + quoteIdent(t.name) }
 
 // rowsOf returns the rows that the query's own UPDATE or DELETE alters; nil where
@@ -127,7 +136,7 @@ func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string
 		if v.kind == ofConst {
 			text = "'" + strings.ReplaceAll(v.text, "'", "''") + "'"
 		}
-		conds = append(conds, fmt.Sprintf("%s.%s = %s::%s", r.alias, quoteIdent(col), text, t.col(col).typ))
+		conds = append(conds, fmt.Sprintf("%s.%s = %s::%s", r.alias, quoteIdent(col), text, quoteType(t.col(col).typ)))
 	}
 	r.where = strings.Join(conds, " AND ")
 	return r
@@ -434,7 +443,7 @@ func (v *viaQuery) start(vals map[string][]value) (tuples [][]value, missing str
 func (v *viaQuery) startRow(t *table, vals []value) string {
 	var cols, lists []string
 	for i, val := range vals {
-		typ := t.col(v.refs[i]).typ
+		typ := quoteType(t.col(v.refs[i]).typ)
 		text := "NULL::" + typ
 		switch val.kind {
 		case ofConst:

@@ -118,6 +118,14 @@ CREATE TABLE authors (id int PRIMARY KEY, room_id int REFERENCES rooms, user_id 
 				"CREATE TRIGGER k BEFORE DELETE ON rooms FOR EACH ROW EXECUTE FUNCTION keep();",
 			read: post, write: `DELETE FROM rooms WHERE name = $1`, args: 1, want: "FOR UPDATE",
 		},
+		"a type whose name has capitals": {
+			ddl: `CREATE TYPE "Kind" AS ENUM ('a'); CREATE TABLE kinds (kind "Kind" PRIMARY KEY, owner int); CREATE TABLE things (id int PRIMARY KEY, kind "Kind" REFERENCES kinds);`,
+			read: Statement{
+				Cmd: ":many", SQL: `SELECT t.id FROM kinds k JOIN things t ON t.kind = k.kind WHERE k.owner = $1`,
+				Notes: []string{"@cache things(p1)", "@via things: SELECT owner FROM kinds WHERE kind = things.kind"},
+			},
+			write: `INSERT INTO things (id, kind) VALUES ($1, $2)`, args: 2, want: `$1::"Kind" AS kind`,
+		},
 		"what a lock changes": {
 			read: post, write: `DELETE FROM rooms WHERE xmax = $1 AND id > $2`, args: 2, want: "!looks at more",
 		},
