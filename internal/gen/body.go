@@ -17,6 +17,7 @@ type effects struct {
 	sets   map[string]bool
 	all    bool   // NEW is assigned as a whole
 	skips  bool   // a trigger may leave the row as it is, by RETURN NULL
+	newRow bool   // a trigger may return NEW, which is NULL where a row is deleted
 	opaque string // why the body can't be read; the rest says nothing then
 }
 
@@ -181,11 +182,13 @@ func (b *plBody) statement(kind string, n any) {
 		inner, _ := expr["PLpgSQL_expr"].(map[string]any)
 		text, _ := inner["query"].(string)
 		switch strings.ToLower(strings.TrimSpace(text)) {
-		case "new", "old":
+		case "old":
+		case "new":
+			b.e.newRow = true
 		case "null":
 			b.e.skips = true
 		default:
-			b.e.all = true
+			b.e.all, b.e.skips = true, true
 		}
 	}
 	for _, into := range []string{"target", "var"} {

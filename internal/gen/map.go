@@ -217,7 +217,12 @@ func mapOfWrite(w *write) MapWrite {
 			}
 			k.Parts = append(k.Parts, part)
 		}
-		out.Keys = append(out.Keys, k)
+		// A key may be looked up both before and after the statement.
+		if !slices.ContainsFunc(out.Keys, func(o MapKey) bool {
+			return o.Group == k.Group && o.By == k.By && o.All == k.All && slices.Equal(o.Parts, k.Parts)
+		}) {
+			out.Keys = append(out.Keys, k)
+		}
 	}
 	for _, n := range w.none {
 		out.None = append(out.None, MapNone{n.group, n.why})

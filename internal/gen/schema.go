@@ -67,6 +67,7 @@ type unique struct {
 	cols    []string
 	primary bool
 	partial bool // by WHERE, by expression, or deferrable: proves nothing
+	nulls   bool // NULLS NOT DISTINCT
 }
 
 type foreignKey struct {
@@ -81,6 +82,7 @@ type foreignKey struct {
 	setCols  []string // SET NULL (cols)
 
 	deferrable bool // it may be broken until the commit
+	notValid   bool // rows that were there before it may break it
 }
 
 type trigger struct {
@@ -620,7 +622,7 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		} else {
 			name = s.constraintName(t, k.GetConname(), keys, "key")
 		}
-		t.uniques = append(t.uniques, unique{name: name, cols: keys, primary: primary, partial: deferrable})
+		t.uniques = append(t.uniques, unique{name: name, cols: keys, primary: primary, partial: deferrable, nulls: k.GetNullsNotDistinct()})
 	case pg.ConstrType_CONSTR_CHECK, pg.ConstrType_CONSTR_EXCLUSION:
 		label, cols := "check", map[string]bool{}
 		walkColumns(k.GetRawExpr(), func(name string) { cols[name] = true })
@@ -655,7 +657,7 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		t.fks = append(t.fks, &foreignKey{
 			name: name, pos: pos, child: t, cols: cols, refTable: ref, refCols: refCols,
 			onDelete: k.GetFkDelAction(), onUpdate: k.GetFkUpdAction(), setCols: names(k.GetFkDelSetCols()),
-			deferrable: deferrable,
+			deferrable: deferrable, notValid: k.GetSkipValidation(),
 		})
 	}
 }
@@ -727,6 +729,9 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 			s.widened(t, pos)
 		case pg.AlterTableType_AT_DropColumn:
 			t.dropColumn(c.GetName())
+			for _, child := range s.tables {
+				child.fks = slices.DeleteFunc(child.fks, func(fk *foreignKey) bool { return fk.refTable == t && slices.Contains(fk.refCols, c.GetName()) })
+			}
 		case pg.AlterTableType_AT_AlterColumnType:
 			if col := t.col(c.GetName()); col != nil {
 				col.nondetColl = false
@@ -764,7 +769,17 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 			}
 		case pg.AlterTableType_AT_AddConstraint:
 			s.addConstraint(t, c.GetDef().GetConstraint(), "", pos)
+		case pg.AlterTableType_AT_AlterConstraint, pg.AlterTableType_AT_ValidateConstraint:
+			k := c.GetDef().GetConstraint()
+			for _, fk := range t.fks {
+				if k == nil && fk.name == c.GetName() {
+					fk.notValid = false
+				} else if k != nil && fk.name == k.GetConname() {
+					fk.deferrable = k.GetDeferrable()
+				}
+			}
 		case pg.AlterTableType_AT_DropConstraint:
+			s.dropKey(t, c.GetName())
 			if !t.dropConstraint(c.GetName()) && !c.GetMissingOk() && len(t.parents)+len(t.heirs) == 0 && !strings.HasSuffix(c.GetName(), "_not_null") {
 				return &Finding{
 					Pos: pos, Msg: fmt.Sprintf("DROP CONSTRAINT %s: pgaside can't find it on table %s", c.GetName(), t),
@@ -788,6 +803,23 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 		}
 	}
 	return nil
+}
+
+// dropKey distrusts the foreign keys that refer to the columns of a unique key, which
+// went with it if there was no other one.
+func (s *schema) dropKey(t *table, name string) {
+	for _, u := range t.uniques {
+		if u.name != name {
+			continue
+		}
+		for _, child := range s.tables {
+			for _, fk := range child.fks {
+				if fk.refTable == t && len(fk.refCols) == len(u.cols) && !slices.ContainsFunc(fk.refCols, func(col string) bool { return !slices.Contains(u.cols, col) }) {
+					fk.deferrable = true
+				}
+			}
+		}
+	}
 }
 
 func (t *table) dropConstraint(name string) bool {
@@ -859,7 +891,7 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 		return
 	}
 	s.taken[t.schema+"."+i.GetIdxname()] = true
-	u := unique{name: i.GetIdxname(), partial: i.GetWhereClause() != nil}
+	u := unique{name: i.GetIdxname(), partial: i.GetWhereClause() != nil, nulls: i.GetNullsNotDistinct()}
 	for _, p := range i.GetIndexParams() {
 		if p.GetIndexElem().GetName() == "" {
 			u.partial = true // an expression
