@@ -459,7 +459,8 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 		for _, d := range r.GetColdeflist() {
 			cols = append(cols, d.GetColumnDef().GetColname())
 		}
-		o.wild = len(cols) == 0
+		// It may have more columns than are named here.
+		o.wild = len(cols) == 0 || len(r.GetColdeflist()) == 0 && !named(r, len(cols))
 		o.visible = cols
 		o.cols = map[string]string{}
 		for _, c := range cols {
@@ -478,6 +479,18 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 	}
 	a.refuse("its FROM holds something that pgaside doesn't know", "write it as tables, joins and sub-selects")
 	return nil
+}
+
+// named reports whether a call of unnest in FROM has just that many columns.
+func named(r *pg.RangeFunction, cols int) bool {
+	if len(r.GetFunctions()) != 1 {
+		return false
+	}
+	f := r.GetFunctions()[0].GetList().GetItems()[0].GetFuncCall()
+	if r.GetOrdinality() {
+		cols--
+	}
+	return f != nil && isUnnest(f) && len(f.GetArgs()) == cols
 }
 
 // elements ties the columns of unnest($1, …) to the elements of its lists. In a

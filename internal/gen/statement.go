@@ -724,7 +724,9 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		var each [][]value
 		for _, row := range rows.rows {
 			if i >= len(row) {
-				given[col.name] = len(s.GetCols()) > 0 // fewer values than columns: the rest are defaults
+				// Fewer values than columns: the rest are defaults, if no row has more.
+				given[col.name] = len(s.GetCols()) > 0 || slices.ContainsFunc(rows.rows, func(r []proposedValue) bool { return i < len(r) })
+				each = append(each, nil)
 				continue
 			}
 			if row[i].expr.GetSetToDefault() != nil && len(d.defaultOf(a, col)) == 0 {
@@ -854,19 +856,21 @@ func (d *deriver) proposed(s *pg.InsertStmt, a *analysis) proposal {
 	}
 	sel := s.GetSelectStmt().GetSelectStmt()
 	env := a.with(s.GetWithClause(), d.env)
-	if len(sel.GetValuesLists()) > 0 {
-		for _, v := range sel.GetValuesLists() {
-			var row []proposedValue
-			for _, n := range v.GetList().GetItems() {
-				row = append(row, proposedValue{expr: n, sc: &scope{env: env}})
-			}
-			p.rows = append(p.rows, row)
-		}
-		p.single = len(p.rows) == 1
-		return p
-	}
 	d.branch(&p, sel, env)
 	return p
+}
+
+// manyColumns is as many columns as a table can have: values of which nobody knows
+// which goes to which column.
+const manyColumns = 1600
+
+// expands reports whether an expression stands for several columns: "new.*",
+// "(record).*".
+func expands(n *pg.Node) bool {
+	if _, star := columnPath(n.GetColumnRef()); star {
+		return true
+	}
+	return slices.ContainsFunc(n.GetAIndirection().GetIndirection(), func(n *pg.Node) bool { return n.GetAStar() != nil })
 }
 
 // branch adds the row of expressions that a SELECT, or each branch of a UNION,
@@ -881,10 +885,26 @@ func (d *deriver) branch(p *proposal, sel *pg.SelectStmt, env *environment) {
 		}
 		return
 	}
+	if lists := sel.GetValuesLists(); len(lists) > 0 {
+		env := p.a.with(sel.GetWithClause(), env)
+		for _, v := range lists {
+			var row []proposedValue
+			for _, n := range v.GetList().GetItems() {
+				row = append(row, proposedValue{expr: n, sc: &scope{env: env}})
+			}
+			if slices.ContainsFunc(v.GetList().GetItems(), expands) {
+				row = make([]proposedValue, manyColumns)
+			}
+			p.rows = append(p.rows, row)
+		}
+		p.single = p.single && len(lists) == 1
+		return
+	}
 	sc, outs := p.a.selectStmt(sel, &scope{env: env}, nil, false)
 	var row []proposedValue
-	if starred(sel) && (len(sc.merged) > 0 || slices.ContainsFunc(sc.items, func(o *occurrence) bool { return o.wild })) {
-		outs = make([]outColumn, 1600) // which value goes to which column isn't known
+	if starred(sel) && (len(sc.merged) > 0 || slices.ContainsFunc(sc.items, func(o *occurrence) bool { return o.wild })) ||
+		slices.ContainsFunc(sel.GetTargetList(), func(n *pg.Node) bool { return foreign(n.GetResTarget().GetVal(), sc) }) {
+		outs = make([]outColumn, manyColumns)
 	}
 	for _, o := range outs {
 		row = append(row, proposedValue{expr: o.val, out: o, sc: sc})
@@ -892,6 +912,16 @@ func (d *deriver) branch(p *proposal, sel *pg.SelectStmt, env *environment) {
 	p.rows = append(p.rows, row)
 	aggregated := hasAggregate(sel.GetTargetList()) && len(sel.GetGroupClause()) == 0
 	p.single = p.single && !d.multiplies(sel.GetTargetList()) && (aggregated || !slices.ContainsFunc(sc.items, func(o *occurrence) bool { return !p.a.singleRow(o) }))
+}
+
+// foreign reports whether a target stands for the columns of something that isn't
+// in FROM: the row of a trigger, a record.
+func foreign(n *pg.Node, sc *scope) bool {
+	parts, star := columnPath(n.GetColumnRef())
+	if !star {
+		return expands(n)
+	}
+	return len(parts) > 0 && sc.named(parts[len(parts)-1]) != 1
 }
 
 // starred reports whether a SELECT has a * among its targets.
