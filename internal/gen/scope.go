@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -446,7 +447,8 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 			outs = a.valuesColumns(o, lists)
 			o.one = len(lists) == 1
 		}
-		o.one = o.one || oneRow(r.GetSubquery().GetSelectStmt())
+		// One that speaks of what is outside has a row for each row there.
+		o.one = (o.one || oneRow(r.GetSubquery().GetSelectStmt())) && a.standsAlone(r.GetSubquery(), sc.env)
 		o.show(outs, names(r.GetAlias().GetColnames()), a)
 		return []*occurrence{o}
 	case n.GetRangeFunction() != nil:
@@ -703,7 +705,7 @@ func (a *analysis) cteRef(sc *scope, c *cte, alias string, renamed []string, gua
 	o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
 	sc.items = append(sc.items, o)
 	sel := c.expr.GetCtequery().GetSelectStmt()
-	o.one = a.one[c.expr.GetCtequery()] || oneRow(sel)
+	o.one = a.one[c.expr.GetCtequery()] || oneRow(sel) && a.standsAlone(c.expr.GetCtequery(), c.env)
 	if sel == nil && a.returned != nil && len(a.returned(c.expr.GetCtequery())) > 0 {
 		a.showReturned(o, c.expr, renamed)
 		return o
@@ -737,7 +739,7 @@ func oneRow(sel *pg.SelectStmt) bool {
 	if len(sel.GetGroupClause()) == 0 && hasAggregate(sel.GetTargetList()) {
 		return true
 	}
-	return len(sel.GetFromClause()) == 0 && len(sel.GetValuesLists()) == 0
+	return len(sel.GetFromClause()) == 0 && len(sel.GetValuesLists()) == 0 && !hasGroupingSets(sel)
 }
 
 // hasSet reports whether a target list calls a function that may return several
@@ -935,7 +937,7 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 		out.at, out.text = a.bind(vals), "coalesce(…)"
 		return out
 	case n.GetSubLink() != nil && a.writes:
-		if s := n.GetSubLink(); s.GetSubLinkType() == pg.SubLinkType_EXPR_SUBLINK && a.standsAlone(sc, s.GetSubselect()) {
+		if s := n.GetSubLink(); s.GetSubLinkType() == pg.SubLinkType_EXPR_SUBLINK && a.standsAlone(s.GetSubselect(), sc.env) {
 			// A scalar sub-select is evaluated once: one value, which only the database knows.
 			return operand{at: a.bind([]value{{kind: unknown}}), free: true, text: "(SELECT …)"}
 		}
@@ -970,34 +972,88 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 	return operand{}
 }
 
-// standsAlone reports whether a sub-select speaks of nothing outside of it.
-func (a *analysis) standsAlone(sc *scope, n *pg.Node) bool {
-	inside, columns := tableNames(n), map[string]bool{}
+// standsAlone reports whether a sub-select speaks of nothing outside of it: each
+// column that it names is one of a table in a FROM around it, but in it.
+func (a *analysis) standsAlone(n *pg.Node, env *environment) bool {
+	if n.GetSelectStmt() == nil {
+		return false
+	}
+	ctes, hidden := map[string]bool{}, false
 	walk(n, func(m protoMessage) bool {
-		switch m := m.(type) {
-		case *pg.RangeVar:
-			if t, _ := a.schema.find(m.GetSchemaname(), m.GetRelname()); t != nil && t.view == nil {
-				for _, c := range t.cols {
-					columns[c.name] = true
-				}
-			}
+		if c, ok := m.(*pg.CommonTableExpr); ok {
+			ctes[c.GetCtename()] = true
 		}
 		return true
 	})
-	alone := true
-	walk(n, func(m protoMessage) bool {
-		if c, ok := m.(*pg.ColumnRef); ok {
-			parts, _ := columnPath(c)
-			switch {
-			case len(parts) > 1:
-				alone = alone && inside[parts[len(parts)-2]] && sc.named(parts[len(parts)-2]) == 0
-			case len(parts) == 1:
-				alone = alone && columns[parts[0]]
-			}
+	walk(n, func(m protoMessage) bool { // a table's name that means a CTE
+		if r, ok := m.(*pg.RangeVar); ok && r.GetSchemaname() == "" && (ctes[r.GetRelname()] || env.find(r.GetRelname()) != nil) {
+			t, _ := a.schema.find("", r.GetRelname())
+			hidden = hidden || t != nil
 		}
-		return alone
+		return true
 	})
-	return alone
+	return !hidden && a.alone(n.GetSelectStmt(), nil)
+}
+
+// alone is standsAlone for a SELECT inside of one, which sees the FROM items of
+// those around it.
+func (a *analysis) alone(sel *pg.SelectStmt, around []*pg.Node) bool {
+	ok := true
+	part := func(nodes []*pg.Node, seen []*pg.Node) {
+		for _, n := range nodes {
+			walk(n, func(m protoMessage) bool {
+				switch m := m.(type) {
+				case *pg.SelectStmt:
+					ok = ok && a.alone(m, seen)
+					return false
+				case *pg.ColumnRef:
+					ok = ok && slices.ContainsFunc(seen, func(n *pg.Node) bool { return a.brings(n, m) })
+				case *pg.RangeSubselect: // only LATERAL lets it see what stands beside it
+					if !m.GetLateral() {
+						ok = ok && a.alone(m.GetSubquery().GetSelectStmt(), around)
+						return false
+					}
+				}
+				return ok
+			})
+		}
+	}
+	if w := sel.GetWithClause(); w != nil {
+		part(w.GetCtes(), around)
+	}
+	inside := slices.Concat(around, sel.GetFromClause())
+	part(sel.GetFromClause(), inside)
+	for _, nodes := range [][]*pg.Node{
+		sel.GetTargetList(), sel.GetDistinctClause(), sel.GetGroupClause(), sel.GetSortClause(), sel.GetValuesLists(), sel.GetWindowClause(),
+		{sel.GetWhereClause(), sel.GetHavingClause(), sel.GetLimitCount(), sel.GetLimitOffset()},
+	} {
+		part(slices.DeleteFunc(slices.Clone(nodes), func(n *pg.Node) bool { return n == nil }), inside)
+	}
+	for _, branch := range []*pg.SelectStmt{sel.GetLarg(), sel.GetRarg()} {
+		ok = ok && (branch == nil || a.alone(branch, around))
+	}
+	return ok
+}
+
+// brings reports whether an item of FROM holds a table with a column of that name.
+func (a *analysis) brings(from *pg.Node, c *pg.ColumnRef) bool {
+	if j := from.GetJoinExpr(); j != nil {
+		return a.brings(j.GetLarg(), c) || a.brings(j.GetRarg(), c)
+	}
+	r := from.GetRangeVar()
+	parts, star := columnPath(c)
+	if r == nil || len(r.GetAlias().GetColnames()) > 0 || len(parts) > 2 {
+		return false
+	}
+	t, _ := a.schema.find(r.GetSchemaname(), r.GetRelname())
+	if t == nil || t.view != nil {
+		return false
+	}
+	alias := cmp.Or(r.GetAlias().GetAliasname(), r.GetRelname())
+	if star {
+		return len(parts) == 0 || parts[0] == alias
+	}
+	return t.col(parts[len(parts)-1]) != nil && (len(parts) == 1 || parts[0] == alias)
 }
 
 // equal records that two operands are equal where the guards hold.
@@ -1360,7 +1416,8 @@ func hasAggregate(nodes []*pg.Node) bool {
 		walk(n, func(m protoMessage) bool {
 			switch m := m.(type) {
 			case *pg.FuncCall:
-				found = found || aggregates[lastName(m.GetFuncname())] || m.GetAggStar() || m.GetAggDistinct() || m.GetAggFilter() != nil
+				// With OVER it is a window function, which keeps the rows.
+				found = found || m.GetOver() == nil && (aggregates[lastName(m.GetFuncname())] || m.GetAggStar() || m.GetAggDistinct() || m.GetAggFilter() != nil)
 			case *pg.SubLink:
 				return false
 			}

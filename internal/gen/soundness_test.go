@@ -95,3 +95,40 @@ func TestRowsOfAnInsert(t *testing.T) {
 		})
 	}
 }
+
+// TestRowsThatAreNotOne checks that :one isn't taken for all rows where there may
+// be more.
+func TestRowsThatAreNotOne(t *testing.T) {
+	t.Parallel()
+
+	ddl := roomsAndPosts + "CREATE TABLE b (bid int PRIMARY KEY, bk int); CREATE TABLE c (id int PRIMARY KEY, room_id int);"
+	for name, tc := range map[string]struct {
+		sql    string
+		single bool
+	}{
+		"a window in FROM":             {"UPDATE posts SET body = 1 FROM (SELECT max(r.total) OVER () AS m, r.id FROM rooms r) q WHERE posts.id = q.id RETURNING posts.room_id", false},
+		"a window, inserted":           {"INSERT INTO posts (id, room_id) SELECT r.id, sum(r.total) OVER () FROM rooms r RETURNING room_id", false},
+		"an aggregate, inserted":       {"INSERT INTO posts (id, room_id) SELECT max(r.id), sum(r.total) FROM rooms r RETURNING room_id", true},
+		"grouping sets":                {"INSERT INTO posts (room_id) SELECT max(x) FROM rooms GROUP BY GROUPING SETS ((), ()) RETURNING room_id", false},
+		"grouping sets of one row":     {"INSERT INTO posts (room_id) SELECT x + 1 FROM rooms WHERE id = 1 GROUP BY GROUPING SETS ((x), ()) RETURNING room_id", false},
+		"grouping sets of nothing":     {"UPDATE posts SET body = 1 FROM (SELECT 1 AS x GROUP BY GROUPING SETS ((), ())) q WHERE posts.id = 1 AND q.x = 1 RETURNING room_id", true},
+		"LATERAL":                      {"UPDATE posts SET body = 1 FROM rooms r CROSS JOIN LATERAL (SELECT r.total AS m) q WHERE posts.id = q.m RETURNING posts.room_id", false},
+		"LATERAL alone":                {"UPDATE posts SET body = 1 FROM rooms r CROSS JOIN LATERAL (SELECT 7 AS m) q WHERE posts.id = q.m RETURNING posts.room_id", true},
+		"a column of a sibling":        {"UPDATE posts SET body = 1 WHERE id = (SELECT max(bid) FROM b WHERE bk = room_id AND EXISTS (SELECT 1 FROM c WHERE c.id = 1)) RETURNING room_id", false},
+		"an alias of a sibling":        {"UPDATE posts SET body = 1 WHERE id = (SELECT max(bid) FROM b WHERE bk = posts.room_id AND EXISTS (SELECT 1 FROM history posts)) RETURNING room_id", false},
+		"a sub-select beside":          {"UPDATE posts SET body = 1 WHERE id = (SELECT max(q.x) FROM c, (SELECT room_id AS x FROM b) q) RETURNING room_id", false},
+		"the queue":                    {"UPDATE posts SET body = 1 WHERE id = (SELECT id FROM posts WHERE body = 0 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING room_id", true},
+		"the queue, qualified":         {"UPDATE posts SET body = 1 WHERE id = (SELECT posts.id FROM posts WHERE posts.body = 0 LIMIT 1) RETURNING room_id", true},
+		"a sub-select in a sub-select": {"UPDATE posts SET body = 1 WHERE id = (SELECT max(bid) FROM b WHERE EXISTS (SELECT 1 FROM c WHERE c.room_id = bk)) RETURNING room_id", true},
+	} {
+		want := "r0(out1)"
+		if !tc.single {
+			want = "!doesn't tell room_id"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			(&soundness{ddl, []string{readPosts}, ":one", tc.sql, 0, 1, want}).check(t)
+		})
+	}
+}

@@ -911,7 +911,7 @@ func (d *deriver) branch(p *proposal, sel *pg.SelectStmt, env *environment) {
 	}
 	p.rows = append(p.rows, row)
 	aggregated := hasAggregate(sel.GetTargetList()) && len(sel.GetGroupClause()) == 0
-	p.single = p.single && !d.multiplies(sel.GetTargetList()) && (aggregated || !slices.ContainsFunc(sc.items, func(o *occurrence) bool { return !p.a.singleRow(o) }))
+	p.single = p.single && !hasGroupingSets(sel) && !d.multiplies(sel.GetTargetList()) && (aggregated || !slices.ContainsFunc(sc.items, func(o *occurrence) bool { return !p.a.singleRow(o) }))
 }
 
 // foreign reports whether a target stands for the columns of something that isn't
