@@ -9,23 +9,24 @@ import (
 
 // change is what a statement, or a cascade of it, does to the rows of a table.
 type change struct {
-	table  *table
-	kind   string             // "inserts", "changes", "deletes"
-	old    map[string][]value // columns whose value before is known
-	new    map[string][]value // columns whose value after is known
-	sets   map[string]bool    // columns that change; nil: all
-	named  map[string]bool    // columns that SET names, even those that stay, for triggers
-	byDB   map[string]bool    // columns of an inserted row that a default fills
-	via    string             // the foreign keys that lead here
-	path   []string           // the tables on the way here, with this one
-	parent *table             // whose change leads here
-	notes  []note             // why a value isn't known
-	insert bool               // the row is new
-	upsert bool               // the row is one that ON CONFLICT found
-	inner  bool               // the statement stands in a WITH clause
-	never  bool               // no row can meet its condition
-	called bool               // a trigger or a function runs the statement
-	loc    int                // where the statement names the table
+	table     *table
+	kind      string             // "inserts", "changes", "deletes"
+	old       map[string][]value // columns whose value before is known
+	new       map[string][]value // columns whose value after is known
+	sets      map[string]bool    // columns that change; nil: all
+	named     map[string]bool    // columns that SET names, even those that stay, for triggers
+	byDB      map[string]bool    // columns of an inserted row that a default fills
+	via       string             // the foreign keys that lead here
+	path      []string           // the tables on the way here, with this one
+	parent    *table             // whose change leads here
+	notes     []note             // why a value isn't known
+	insert    bool               // the row is new
+	upsert    bool               // the row is one that ON CONFLICT found
+	conflicts bool               // ON CONFLICT: the row may not come, though triggers have run for it
+	inner     bool               // the statement stands in a WITH clause
+	never     bool               // no row can meet its condition
+	called    bool               // a trigger or a function runs the statement
+	loc       int                // where the statement names the table
 
 	rewritten map[string]bool // columns that a trigger assigns, or that follow from these
 	rows      *rowSet         // the rows, for lookups; nil where they can't be selected

@@ -132,3 +132,64 @@ func TestRowsThatAreNotOne(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatATriggerSees checks that NEW and OLD are what they are while a body runs.
+func TestWhatATriggerSees(t *testing.T) {
+	t.Parallel()
+
+	touch := "UPDATE rooms SET x = 1 WHERE id = NEW.room_id; "
+	keeps := "CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.body > 3 THEN RETURN OLD; END IF; RETURN NEW; END $$; CREATE TRIGGER a BEFORE UPDATE ON posts FOR EACH ROW EXECUTE FUNCTION g();"
+	for name, tc := range map[string]soundness{
+		"assigned after":              {onRow("BEFORE INSERT", touch+"NEW.room_id := 5; RETURN NEW;"), []string{readRoom}, ":one", "INSERT INTO posts (id, room_id) VALUES ($1, $2) RETURNING room_id", 2, 1, "!doesn't tell id"},
+		"assigned in an AFTER":        {onRow("AFTER INSERT", "NEW.room_id := 5; "+touch+"RETURN NEW;"), []string{readRoom}, ":exec", "INSERT INTO posts (id, room_id) VALUES ($1, $2)", 2, 0, "!doesn't tell id"},
+		"OLD assigned":                {onRow("AFTER DELETE", "OLD.room_id := 5; UPDATE rooms SET x = 1 WHERE id = OLD.room_id; RETURN NULL;"), []string{readRoom}, ":exec", "DELETE FROM posts WHERE room_id = $1", 1, 0, "!doesn't tell id"},
+		"SELECT INTO OLD":             {onRow("AFTER DELETE", "SELECT * INTO OLD FROM posts LIMIT 1; UPDATE rooms SET x = 1 WHERE id = OLD.room_id; RETURN NULL;"), []string{readRoom}, ":exec", "DELETE FROM posts WHERE room_id = $1", 1, 0, "!doesn't tell id"},
+		"CALL with NEW":               {onRow("AFTER INSERT", "CALL p(NEW.room_id); "+touch+"RETURN NULL;") + "CREATE PROCEDURE p(INOUT r int) LANGUAGE plpgsql AS $$ BEGIN r := 5; END $$;", []string{readRoom}, ":exec", "INSERT INTO posts (id, room_id) VALUES ($1, $2)", 2, 0, "!doesn't tell id"},
+		"before an upsert":            {onRow("BEFORE INSERT", touch+"RETURN NEW;"), []string{readRoom}, ":one", "INSERT INTO posts (id, room_id, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET body = excluded.body RETURNING room_id", 3, 1, "r0($2)"},
+		"after an upsert":             {onRow("AFTER INSERT OR UPDATE", touch+"RETURN NEW;"), []string{readRoom}, ":one", "INSERT INTO posts (id, room_id, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET body = excluded.body RETURNING room_id", 3, 1, "r0(out1)"},
+		"before DO NOTHING":           {onRow("BEFORE INSERT", touch+"RETURN NEW;"), []string{readRoom}, ":many", "INSERT INTO posts (id, room_id) SELECT x, x + 1 FROM rooms ON CONFLICT DO NOTHING RETURNING room_id", 0, 1, "!doesn't tell id"},
+		"after DO NOTHING":            {onRow("AFTER INSERT", touch+"RETURN NEW;"), []string{readRoom}, ":many", "INSERT INTO posts (id, room_id) SELECT x, x + 1 FROM rooms ON CONFLICT DO NOTHING RETURNING room_id", 0, 1, "r0(out1)"},
+		"before, returned":            {onRow("BEFORE INSERT", touch+"RETURN NEW;"), []string{readRoom}, ":many", "INSERT INTO posts (id, room_id) SELECT x, x + 1 FROM rooms RETURNING room_id", 0, 1, "r0(out1)"},
+		"before, skipped":             {onRow("BEFORE DELETE", "UPDATE rooms SET x = 1 WHERE id = OLD.room_id; RETURN NULL;"), []string{readRoom}, ":many", "DELETE FROM posts WHERE id = $1 RETURNING room_id", 1, 1, "!doesn't tell id"},
+		"before, skipped by NEW":      {onRow("BEFORE DELETE", "UPDATE rooms SET x = 1 WHERE id = OLD.room_id; RETURN NEW;"), []string{readRoom}, ":many", "DELETE FROM posts WHERE id = $1 RETURNING room_id", 1, 1, "!doesn't tell id"},
+		"before, deleted":             {onRow("BEFORE DELETE", "UPDATE rooms SET x = 1 WHERE id = OLD.room_id; RETURN OLD;"), []string{readRoom}, ":many", "DELETE FROM posts WHERE id = $1 RETURNING room_id", 1, 1, "r0(out1)"},
+		"another keeps the row":       {onRow("AFTER UPDATE", touch+"RETURN NULL;") + keeps, []string{readRoom}, ":exec", "UPDATE posts SET room_id = $2 WHERE id = $1", 2, 0, "!doesn't tell id"},
+		"another keeps, told":         {onRow("AFTER UPDATE", touch+"RETURN NULL;") + keeps, []string{readRoom}, ":exec", "UPDATE posts SET room_id = $2 WHERE id = $1 AND room_id = $3", 3, 0, "r0($2) r0($3)"},
+		"another keeps, returned":     {onRow("AFTER UPDATE", touch+"RETURN NULL;") + keeps, []string{readRoom}, ":many", "UPDATE posts SET room_id = $2 WHERE id = $1 RETURNING room_id", 2, 1, "r0(out1)"},
+		"OLD returned only on DELETE": {onRow("BEFORE UPDATE OR DELETE", touch+"IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW;"), []string{readRoom}, ":exec", "UPDATE posts SET room_id = $2 WHERE id = $1", 2, 0, "r0($2)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			tc.check(t)
+		})
+	}
+}
+
+// TestParametersOfPlpgsql checks that a parameter of a function stands for the
+// argument only where nothing else takes its name or its place.
+func TestParametersOfPlpgsql(t *testing.T) {
+	t.Parallel()
+
+	for body, want := range map[string]string{
+		"BEGIN UPDATE rooms SET x = 1 WHERE id = r; END":                                                        "r0($1)",
+		"BEGIN UPDATE rooms SET x = 1 WHERE id = f.r AND id = $1; END":                                          "r0($1)",
+		"DECLARE v int; BEGIN v := r; SELECT 1 INTO v; UPDATE rooms SET x = 1 WHERE id = r; END":                "r0($1)",
+		"BEGIN r := r + 1; UPDATE rooms SET x = 1 WHERE id = r; END":                                            "!doesn't tell id",
+		"BEGIN r := r + 1; UPDATE rooms SET x = 1 WHERE id = $1; END":                                           "!doesn't tell id",
+		"BEGIN $1 := 3; UPDATE rooms SET x = 1 WHERE id = r; END":                                               "!doesn't tell id",
+		"DECLARE a ALIAS FOR $1; BEGIN a := 3; UPDATE rooms SET x = 1 WHERE id = r; END":                        "!doesn't tell id",
+		"BEGIN SELECT max(id) INTO r FROM rooms; UPDATE rooms SET x = 1 WHERE id = r; END":                      "!doesn't tell id",
+		"BEGIN INSERT INTO history VALUES (1) RETURNING id INTO r; UPDATE rooms SET x = 1 WHERE id = r; END":    "!doesn't tell id",
+		"BEGIN FOR r IN 1..3 LOOP UPDATE rooms SET x = 1 WHERE id = r; END LOOP; END":                           "!doesn't tell id",
+		"BEGIN FOREACH r IN ARRAY ARRAY[1, 2] LOOP UPDATE rooms SET x = 1 WHERE id = r; END LOOP; END":          "!doesn't tell id",
+		"BEGIN FOR r IN SELECT x FROM rooms LOOP UPDATE rooms SET x = 1 WHERE id = r; END LOOP; END":            "!doesn't tell id",
+		"DECLARE r int := 3; BEGIN UPDATE rooms SET x = 1 WHERE id = r; END":                                    "!doesn't tell id",
+		"BEGIN PERFORM 1; GET DIAGNOSTICS r = ROW_COUNT; UPDATE rooms SET x = 1 WHERE id = r; END":              "!doesn't tell id",
+		"DECLARE c CURSOR FOR SELECT 1; BEGIN OPEN c; FETCH c INTO r; UPDATE rooms SET x = 1 WHERE id = r; END": "!doesn't tell id",
+		"BEGIN CALL p(r); UPDATE rooms SET x = 1 WHERE id = r; END":                                             "!doesn't tell id",
+	} {
+		(&soundness{roomsAndPosts + "CREATE PROCEDURE p(INOUT i int) LANGUAGE plpgsql AS $$ BEGIN i := 5; END $$;" +
+			"CREATE FUNCTION f(r int) RETURNS void LANGUAGE plpgsql AS $$ " + body + " $$;", []string{readRoom}, ":exec", "SELECT f($1)", 1, 1, want}).check(t)
+	}
+}

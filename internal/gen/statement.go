@@ -756,6 +756,7 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	d.one[n] = rows.single
 
 	conflict := s.GetOnConflictClause()
+	c.conflicts = conflict != nil
 	list := d.returning(a, s.GetReturningList(), shown)
 	ret := d.result(c, list.of(target))
 	upsert := conflict.GetAction() == pg.OnConflictAction_ONCONFLICT_UPDATE

@@ -77,7 +77,7 @@ func (d *deriver) triggers(c *change) {
 			continue
 		}
 		for _, n := range e.stmts {
-			d.within(fmt.Sprintf("%s by %s %s (%s)", c.via, tr.what, tr.name, tr.pos), c.way(), c.table, d.ofRow(n, c))
+			d.within(fmt.Sprintf("%s by %s %s (%s)", c.via, tr.what, tr.name, tr.pos), c.way(), c.table, d.ofRow(n, c, tr, e))
 		}
 	}
 }
@@ -102,8 +102,45 @@ func (d *deriver) within(via string, path []string, parent *table, n *pg.Node) {
 	d.statements, d.single, d.depth, d.here = statements, single, depth, here
 }
 
+// skipping reports whether a trigger may keep the row from being changed, after
+// others have done their work for it.
+func (c *change) skipping(e *effects) bool {
+	return e.skips || e.all || c.kind == "deletes" && strings.Contains(e.gives, "NEW") || c.insert && strings.Contains(e.gives, "OLD")
+}
+
+// seenBy lists what a trigger finds in a column of NEW or OLD, of what is known of
+// the row as it is stored.
+func (d *deriver) seenBy(tr *trigger, c *change, old bool, col string) []value {
+	vals := c.new[col]
+	if old {
+		vals = c.old[col]
+	}
+	kept, unseen := false, c.insert && c.conflicts
+	for _, o := range c.firing() {
+		if e := d.p.schema.effectsOf(o); o.before {
+			kept = kept || strings.Contains(e.gives, "OLD") // the row stays as it was
+			unseen = unseen || c.skipping(e)
+		}
+	}
+	if tr.before && (unseen || !old && c.rewritten[col]) {
+		// RETURNING may not show the row, and shows what the last trigger made of it.
+		vals = slices.DeleteFunc(slices.Clone(vals), func(v value) bool { return v.kind == ofOut })
+	}
+	if tr.before && !old && c.rewritten[col] {
+		return nil
+	}
+	if !old && kept && c.kind == "changes" && c.sets[col] {
+		told := slices.DeleteFunc(slices.Clone(vals), func(v value) bool { return v.kind != ofOut })
+		if len(told) > 0 && !tr.before {
+			return told
+		}
+		return oneOf([][]value{vals, c.old[col]})
+	}
+	return vals
+}
+
 // ofRow puts what is known of the changed row in the place of OLD and NEW.
-func (d *deriver) ofRow(n *pg.Node, c *change) *pg.Node {
+func (d *deriver) ofRow(n *pg.Node, c *change, tr *trigger, e *effects) *pg.Node {
 	return substitute(n, func(n *pg.Node) *pg.Node {
 		parts, star := columnPath(n.GetColumnRef())
 		if star || len(parts) != 2 || parts[0] != "new" && parts[0] != "old" {
@@ -113,10 +150,10 @@ func (d *deriver) ofRow(n *pg.Node, c *change) *pg.Node {
 		if col == nil {
 			return unknownNode()
 		}
-		vals := c.new[parts[1]]
-		if parts[0] == "old" {
-			vals = c.old[parts[1]]
+		if parts[0] == "old" && e.old || parts[0] == "new" && (e.all || e.sets[parts[1]]) {
+			return unknownNode() // before or after the body assigns it
 		}
+		vals := d.seenBy(tr, c, parts[0] == "old", parts[1])
 		if parts[0] == "old" && c.insert || parts[0] == "new" && c.kind == "deletes" {
 			vals = []value{{kind: isNull}} // there is no such row
 		}
@@ -219,6 +256,9 @@ func (s *schema) withArgs(n *pg.Node, f *function, call *pg.FuncCall, same func(
 		if call == nil || i < 0 || i >= len(f.params) || i >= len(call.GetArgs()) || len(call.GetArgs()) > len(f.params) || call.GetFuncVariadic() ||
 			slices.ContainsFunc(call.GetArgs(), func(a *pg.Node) bool { return a.GetNamedArgExpr() != nil }) {
 			return unknownNode()
+		}
+		if e := f.effectsOf(); e.vars[f.params[i].name] || e.vars[fmt.Sprintf("$%d", i+1)] {
+			return unknownNode() // the body gives it another value
 		}
 		a := call.GetArgs()[i]
 		if !same(a) {
