@@ -61,20 +61,33 @@ func (d *deriver) change(c *change) {
 }
 
 // kin lists a table and those that share rows with it: those it inherits from or
-// is a partition of, and its own heirs and partitions.
+// is a partition of, its own heirs and partitions, and what else these inherit from.
 func kin(t *table) []*table {
+	above := t.related(func(t *table) []*table { return t.parents })
+	all := append(above, t.below()...)
+	for _, heir := range t.below() {
+		all = append(all, heir.related(func(t *table) []*table { return t.parents })...)
+	}
+	var out []*table
+	for _, t := range all {
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// below lists a table, its heirs and partitions, and theirs.
+func (t *table) below() []*table {
+	return t.related(func(t *table) []*table { return t.heirs })
+}
+
+func (t *table) related(next func(*table) []*table) []*table {
 	all := []*table{t}
-	for _, up := range []bool{true, false} {
-		queue := []*table{t}
-		for i := 0; i < len(queue); i++ {
-			next := queue[i].heirs
-			if up {
-				next = queue[i].parents
-			}
-			for _, r := range next {
-				if !slices.Contains(all, r) {
-					all, queue = append(all, r), append(queue, r)
-				}
+	for i := 0; i < len(all); i++ {
+		for _, r := range next(all[i]) {
+			if !slices.Contains(all, r) {
+				all = append(all, r)
 			}
 		}
 	}
@@ -111,6 +124,14 @@ func sortedKeys[V any](m map[string]V) []string {
 	return out
 }
 
+// moves reports whether an update may take a row to another partition, which it
+// leaves and comes to by a DELETE and an INSERT.
+func (c *change) moves() bool {
+	return c.kind == "changes" && slices.ContainsFunc(kin(c.table), func(t *table) bool {
+		return slices.ContainsFunc(t.partedBy, func(col string) bool { return c.sets[col] || c.named[col] })
+	})
+}
+
 func (tr *trigger) fires(c *change) bool {
 	switch c.kind {
 	case "inserts":
@@ -138,7 +159,7 @@ func (c *change) touches(m *mapping) bool {
 	if c.sets == nil || m.occ.refAll {
 		return true
 	}
-	if m.table != c.table && slices.Contains(m.table.parents, c.table) {
+	if m.table != c.table && slices.Contains(c.table.below(), m.table) {
 		return true // the row may move to another partition
 	}
 	for col := range c.sets {

@@ -71,9 +71,7 @@ func (d *deriver) mergeInsert(c *change, when *pg.MergeWhenClause, source *analy
 	t := c.table
 	var cols []*column
 	for _, n := range when.GetTargetList() {
-		if col := t.col(n.GetResTarget().GetName()); col != nil {
-			cols = append(cols, col)
-		}
+		cols = append(cols, t.col(n.GetResTarget().GetName()))
 	}
 	if len(when.GetTargetList()) == 0 {
 		cols = t.cols
@@ -82,6 +80,9 @@ func (d *deriver) mergeInsert(c *change, when *pg.MergeWhenClause, source *analy
 	for i, col := range cols {
 		if i >= len(when.GetValues()) {
 			break
+		}
+		if col == nil {
+			continue
 		}
 		given[col.name] = true
 		n := when.GetValues()[i]

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 )
 
 // schema is what the DDL says.
@@ -40,6 +41,9 @@ type table struct {
 	parents      []*table // by inheritance or partitioning
 	heirs        []*table // tables that inherit from it, and its partitions
 	inherited    bool     // some heirs are no partitions: its keys are not unique among them
+	partition    bool     // it is one
+	detached     bool     // it was one, or an heir; it keeps the foreign keys that it had
+	partedBy     []string // the columns that tell in which partition a row is
 
 	view     *pg.SelectStmt // the body of a view
 	viewCols []string       // names given in CREATE VIEW v(a, b)
@@ -61,6 +65,7 @@ type column struct {
 	collation  string
 	nondetColl bool // compared by a nondeterministic collation
 	cuts       bool // varchar(n), timestamptz(p): stores less than it is given
+	inherited  bool // it goes with the column of a parent
 }
 
 type unique struct {
@@ -498,7 +503,11 @@ func (s *schema) createTable(c *pg.CreateStmt, pos Position) *Finding {
 			return unknownTable(pos, "INHERITS or PARTITION OF", p.GetRangeVar())
 		}
 		for _, pc := range parent.cols {
+			if t.col(pc.name) != nil {
+				continue // of several parents
+			}
 			cp := *pc
+			cp.inherited = true
 			t.cols = append(t.cols, &cp)
 		}
 		relate(parent, t, c.GetPartbound() != nil)
@@ -522,6 +531,11 @@ func (s *schema) createTable(c *pg.CreateStmt, pos Position) *Finding {
 	}
 	for _, k := range c.GetConstraints() {
 		s.addConstraint(t, k.GetConstraint(), "", pos)
+	}
+	for _, n := range c.GetPartspec().GetPartParams() {
+		e := n.GetPartitionElem()
+		t.partedBy = append(t.partedBy, e.GetName())
+		walkColumns(e.GetExpr(), func(name string) { t.partedBy = append(t.partedBy, name) })
 	}
 	t.referPrimary()
 	return nil
@@ -550,6 +564,8 @@ func relate(parent, heir *table, partition bool) {
 	parent.heirs = append(parent.heirs, heir)
 	heir.parents = append(heir.parents, parent)
 	parent.inherited = parent.inherited || !partition
+	heir.partition = heir.partition || partition
+	heir.detached = false
 }
 
 func (s *schema) addColumn(t *table, d *pg.ColumnDef, pos Position) {
@@ -750,50 +766,16 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 	defer t.referPrimary()
 	for _, n := range a.GetCmds() {
 		c := n.GetAlterTableCmd()
+		of := []*table{t}
+		if a.GetRelation().GetInh() { // not ONLY
+			of = t.below()
+		}
+		for _, o := range of {
+			if o == t || !o.detached {
+				s.alterColumn(o, c, o != t, pos)
+			}
+		}
 		switch c.GetSubtype() {
-		case pg.AlterTableType_AT_AddColumn:
-			if c.GetMissingOk() && t.col(c.GetDef().GetColumnDef().GetColname()) != nil {
-				continue
-			}
-			s.addColumn(t, c.GetDef().GetColumnDef(), pos)
-			s.widened(t, pos)
-		case pg.AlterTableType_AT_DropColumn:
-			t.dropColumn(c.GetName())
-		case pg.AlterTableType_AT_AlterColumnType:
-			if col := t.col(c.GetName()); col != nil {
-				col.nondetColl = false
-				s.setType(col, c.GetDef().GetColumnDef().GetTypeName())
-				s.collate(col, c.GetDef().GetColumnDef().GetCollClause())
-			}
-		case pg.AlterTableType_AT_ColumnDefault:
-			if col := t.col(c.GetName()); col != nil {
-				col.def = c.GetDef()
-			}
-		case pg.AlterTableType_AT_SetNotNull:
-			if col := t.col(c.GetName()); col != nil {
-				col.notNull = true
-			}
-		case pg.AlterTableType_AT_DropNotNull:
-			if col := t.col(c.GetName()); col != nil {
-				col.notNull = false
-			}
-		case pg.AlterTableType_AT_AddIdentity:
-			if col := t.col(c.GetName()); col != nil {
-				col.identity = true
-			}
-		case pg.AlterTableType_AT_DropIdentity:
-			if col := t.col(c.GetName()); col != nil {
-				col.identity = false
-			}
-		case pg.AlterTableType_AT_SetExpression:
-			if col := t.col(c.GetName()); col != nil {
-				col.genRefs = nil
-				walkColumns(c.GetDef(), func(name string) { col.genRefs = append(col.genRefs, name) })
-			}
-		case pg.AlterTableType_AT_DropExpression:
-			if col := t.col(c.GetName()); col != nil {
-				col.generated, col.genRefs = false, nil
-			}
 		case pg.AlterTableType_AT_AddConstraint:
 			s.addConstraint(t, c.GetDef().GetConstraint(), "", pos)
 		case pg.AlterTableType_AT_DropConstraint:
@@ -817,9 +799,80 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 			if p := s.lookup(c.GetDef().GetPartitionCmd().GetName()); p != nil {
 				relate(t, p, true)
 			}
+		case pg.AlterTableType_AT_DetachPartition:
+			if p := s.lookup(c.GetDef().GetPartitionCmd().GetName()); p != nil {
+				p.detached = true
+			}
+		case pg.AlterTableType_AT_DropInherit:
+			t.detached = len(t.parents) < 2
 		}
 	}
 	return nil
+}
+
+// alterColumn does to a column what ALTER TABLE says, of the table that it names or
+// of an heir of that.
+func (s *schema) alterColumn(t *table, c *pg.AlterTableCmd, heir bool, pos Position) {
+	switch c.GetSubtype() {
+	case pg.AlterTableType_AT_AddColumn:
+		d := c.GetDef().GetColumnDef()
+		if (c.GetMissingOk() || heir) && t.col(d.GetColname()) != nil {
+			return
+		}
+		if heir { // keys are not inherited, and those of partitions stand above them
+			d = proto.Clone(d).(*pg.ColumnDef)
+			d.Constraints = slices.DeleteFunc(d.Constraints, func(n *pg.Node) bool {
+				switch n.GetConstraint().GetContype() {
+				case pg.ConstrType_CONSTR_PRIMARY, pg.ConstrType_CONSTR_UNIQUE, pg.ConstrType_CONSTR_FOREIGN:
+					return true
+				}
+				return false
+			})
+		}
+		s.addColumn(t, d, pos)
+		t.col(d.GetColname()).inherited = heir
+		s.widened(t, pos)
+	case pg.AlterTableType_AT_DropColumn:
+		if col := t.col(c.GetName()); heir && col != nil && !col.inherited && !t.partition {
+			return // the heir's own as well
+		}
+		t.dropColumn(c.GetName())
+	case pg.AlterTableType_AT_AlterColumnType:
+		if col := t.col(c.GetName()); col != nil {
+			col.nondetColl = false
+			s.setType(col, c.GetDef().GetColumnDef().GetTypeName())
+			s.collate(col, c.GetDef().GetColumnDef().GetCollClause())
+		}
+	case pg.AlterTableType_AT_ColumnDefault:
+		if col := t.col(c.GetName()); col != nil {
+			col.def = c.GetDef()
+		}
+	case pg.AlterTableType_AT_SetNotNull:
+		if col := t.col(c.GetName()); col != nil {
+			col.notNull = true
+		}
+	case pg.AlterTableType_AT_DropNotNull:
+		if col := t.col(c.GetName()); col != nil {
+			col.notNull = false
+		}
+	case pg.AlterTableType_AT_AddIdentity:
+		if col := t.col(c.GetName()); col != nil {
+			col.identity = true
+		}
+	case pg.AlterTableType_AT_DropIdentity:
+		if col := t.col(c.GetName()); col != nil {
+			col.identity = false
+		}
+	case pg.AlterTableType_AT_SetExpression:
+		if col := t.col(c.GetName()); col != nil {
+			col.genRefs = nil
+			walkColumns(c.GetDef(), func(name string) { col.genRefs = append(col.genRefs, name) })
+		}
+	case pg.AlterTableType_AT_DropExpression:
+		if col := t.col(c.GetName()); col != nil {
+			col.generated, col.genRefs = false, nil
+		}
+	}
 }
 
 func (t *table) dropConstraint(name string) bool {
@@ -1012,34 +1065,41 @@ func (s *schema) rename(r *pg.RenameStmt, pos Position) {
 			}
 		}
 	case pg.ObjectType_OBJECT_COLUMN:
-		rename := func(cols []string) {
-			for i := range cols {
-				if cols[i] == r.GetSubname() {
-					cols[i] = r.GetNewname()
-				}
+		for _, t := range t.below() {
+			s.renameColumn(t, r, pos)
+		}
+	}
+}
+
+func (s *schema) renameColumn(t *table, r *pg.RenameStmt, pos Position) {
+	rename := func(cols []string) {
+		for i := range cols {
+			if cols[i] == r.GetSubname() {
+				cols[i] = r.GetNewname()
 			}
 		}
-		if c := t.col(r.GetSubname()); c != nil {
-			c.name = r.GetNewname()
-		}
-		for _, c := range t.cols {
-			rename(c.genRefs)
-		}
-		for _, u := range t.uniques {
-			rename(u.cols)
-		}
-		for _, fk := range t.fks {
-			rename(fk.cols)
-			rename(fk.setCols)
-		}
-		for _, tr := range t.triggers {
-			rename(tr.cols)
-		}
-		s.outdate(t, fmt.Sprintf("column %s of %s was renamed at %s", r.GetSubname(), t, pos))
-		for _, fk := range s.children(t) {
-			fk.refCols = slices.Clone(fk.refCols)
-			rename(fk.refCols)
-		}
+	}
+	if c := t.col(r.GetSubname()); c != nil {
+		c.name = r.GetNewname()
+	}
+	for _, c := range t.cols {
+		rename(c.genRefs)
+	}
+	for _, u := range t.uniques {
+		rename(u.cols)
+	}
+	for _, fk := range t.fks {
+		rename(fk.cols)
+		rename(fk.setCols)
+	}
+	for _, tr := range t.triggers {
+		rename(tr.cols)
+	}
+	rename(t.partedBy)
+	s.outdate(t, fmt.Sprintf("column %s of %s was renamed at %s", r.GetSubname(), t, pos))
+	for _, fk := range s.children(t) {
+		fk.refCols = slices.Clone(fk.refCols)
+		rename(fk.refCols)
 	}
 }
 

@@ -193,3 +193,41 @@ func TestParametersOfPlpgsql(t *testing.T) {
 			"CREATE FUNCTION f(r int) RETURNS void LANGUAGE plpgsql AS $$ " + body + " $$;", []string{readRoom}, ":exec", "SELECT f($1)", 1, 1, want}).check(t)
 	}
 }
+
+// TestTablesThatShareRows has partitions and heirs.
+func TestTablesThatShareRows(t *testing.T) {
+	t.Parallel()
+
+	const parted = roomsAndPosts + `
+CREATE TABLE events (id int, day int, x int, room_id int) PARTITION BY RANGE (day);
+CREATE TABLE mid PARTITION OF events FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (day);
+CREATE TABLE leaf PARTITION OF mid FOR VALUES FROM (0) TO (5);
+CREATE TABLE a (id int, x int);
+CREATE TABLE b (id int, x int);
+CREATE TABLE ab () INHERITS (a, b);
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SET x = x + 1 WHERE id = NEW.room_id; RETURN NULL; END $$;
+CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SET x = x - 1 WHERE id = OLD.room_id; RETURN NULL; END $$;
+`
+	const onInsert = parted + "CREATE TRIGGER t AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION f(); CREATE TRIGGER u AFTER DELETE ON events FOR EACH ROW EXECUTE FUNCTION g();"
+	for name, tc := range map[string]soundness{
+		"a move is a DELETE and an INSERT": {onInsert, []string{readRoom}, ":exec", "UPDATE events SET day = $2 WHERE id = $1", 2, 0, "!doesn't tell id"},
+		"a move, told":                     {onInsert, []string{readRoom}, ":exec", "UPDATE events SET day = $2 WHERE room_id = $1", 2, 0, "r0($1)"},
+		"no move":                          {onInsert, []string{readRoom}, ":exec", "UPDATE events SET x = $2 WHERE id = $1", 2, 0, ""},
+		"to a partition of a partition":    {parted, []string{"SELECT x FROM leaf WHERE id = $1"}, ":exec", "UPDATE events SET day = $2 WHERE id = $1", 2, 0, "r0($1)"},
+		"another parent":                   {parted, []string{"SELECT x FROM b WHERE id = $1"}, ":exec", "UPDATE a SET x = 2 WHERE id = $1", 1, 0, "r0($1)"},
+		"a default from above":             {parted + "ALTER TABLE events ALTER x SET DEFAULT 3;", []string{"SELECT day FROM leaf WHERE x = $1"}, ":exec", "INSERT INTO leaf (id, day) VALUES ($1, $2)", 2, 0, "r0(3)"},
+		"a default above only":             {parted + "ALTER TABLE ONLY events ALTER x SET DEFAULT 3;", []string{"SELECT day FROM leaf WHERE x = $1"}, ":exec", "INSERT INTO leaf (id, day) VALUES ($1, $2)", 2, 0, ""},
+		"a column from above":              {parted + "ALTER TABLE events ADD y int;", []string{"SELECT day FROM leaf WHERE y = $1"}, ":exec", "INSERT INTO leaf (y, x, day) VALUES ($1, $2, 3)", 2, 0, "r0($1)"},
+		"a column that isn't known":        {parted, []string{"SELECT day FROM leaf WHERE x = $1"}, ":exec", "INSERT INTO leaf (y, x, day) VALUES ($1, $2, 3)", 2, 0, "r0($2)"},
+		"a name from above":                {parted + "ALTER TABLE events RENAME x TO y;", []string{"SELECT day FROM leaf WHERE y = $1"}, ":exec", "INSERT INTO events (y, day) VALUES ($1, 3)", 1, 0, "r0($1)"},
+		"a column that goes":               {parted + "ALTER TABLE events DROP id;", []string{"SELECT day FROM leaf WHERE x = $1"}, ":exec", "INSERT INTO leaf VALUES ($1, $2)", 2, 0, "r0($2)"},
+		"a column after it was detached":   {parted + "ALTER TABLE mid DETACH PARTITION leaf; ALTER TABLE events ADD y int DEFAULT 1;", []string{"SELECT day FROM leaf WHERE x = $1"}, ":exec", "INSERT INTO leaf (id, day, x) VALUES (1, 2, $1)", 1, 0, "r0($1)"},
+		"a key isn't inherited":            {parted + "ALTER TABLE a ADD k int PRIMARY KEY;", []string{"SELECT x FROM ab WHERE id = $1"}, ":one", "UPDATE ab SET x = 1 WHERE k = $1 RETURNING id", 1, 1, "!:one returns only the first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			tc.check(t)
+		})
+	}
+}

@@ -691,9 +691,7 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	}
 	var cols []*column
 	for _, n := range s.GetCols() {
-		if col := t.col(n.GetResTarget().GetName()); col != nil {
-			cols = append(cols, col)
-		}
+		cols = append(cols, t.col(n.GetResTarget().GetName()))
 	}
 	if len(s.GetCols()) == 0 {
 		cols = t.cols
@@ -705,6 +703,9 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	d.rewrite(c)
 	given := map[string]bool{}
 	for i, col := range cols {
+		if col == nil { // of a table that isn't known in full
+			continue
+		}
 		given[col.name] = true
 		switch {
 		case c.rewritten[col.name]:

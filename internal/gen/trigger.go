@@ -17,9 +17,10 @@ const maxCalls = 12
 // those that share its rows.
 func (c *change) firing() []*trigger {
 	var out []*trigger
+	moves := c.moves()
 	for _, t := range kin(c.table) {
 		for _, tr := range t.triggers {
-			if tr.fires(c) {
+			if tr.fires(c) || moves && (tr.ins || tr.del) {
 				out = append(out, tr)
 			}
 		}
