@@ -376,9 +376,12 @@ func (s *schema) effectsOf(tr *trigger) *effects {
 	if len(fs) == 0 && tr.function == "suppress_redundant_updates_trigger" {
 		return &effects{}
 	}
-	i := slices.IndexFunc(fs, func(f *function) bool { return f.args == "" })
-	if i < 0 {
+	fs = slices.DeleteFunc(slices.Clone(fs), func(f *function) bool { return f.args != "" || tr.of != "" && f.schema != tr.of })
+	switch len(fs) {
+	case 0:
 		return &effects{opaque: fmt.Sprintf("the schema doesn't have function %s", tr.function)}
+	case 1:
+		return fs[0].effectsOf()
 	}
-	return fs[i].effectsOf()
+	return &effects{opaque: fmt.Sprintf("several schemas have a function %s", tr.function)}
 }

@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,6 +95,7 @@ type trigger struct {
 	name       string
 	pos        Position
 	function   string   // that a trigger runs
+	of         string   // the schema that is named before it; "" for none
 	args       []string // of the trigger
 	before     bool     // it runs before the row is stored, and for each row
 	nothing    bool     // a rule that does nothing besides the statement
@@ -103,14 +105,16 @@ type trigger struct {
 }
 
 type function struct {
+	schema   string
 	name     string
 	args     string // the types of its arguments
 	params   []funcParam
 	pos      Position
 	volatile string // "volatile", "stable", "immutable"
 	language string
-	settings bool       // it has SET …
-	columns  []*pg.Node // names of what it returns: OUT and TABLE parameters
+	settings bool         // it has SET …
+	columns  []*pg.Node   // names of what it returns: OUT and TABLE parameters
+	rowType  *pg.TypeName // what it returns otherwise
 	body     *pg.CreateFunctionStmt
 	effects  *effects // see effectsOf
 }
@@ -406,7 +410,7 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 			t.triggers = slices.DeleteFunc(t.triggers, func(o *trigger) bool { return o.name == c.GetTrigname() })
 		}
 		t.triggers = append(t.triggers, &trigger{
-			what: "trigger", name: c.GetTrigname(), pos: pos, cols: names(c.GetColumns()), function: lastName(c.GetFuncname()), args: names(c.GetArgs()),
+			what: "trigger", name: c.GetTrigname(), pos: pos, cols: names(c.GetColumns()), function: lastName(c.GetFuncname()), of: schemaOf(c.GetFuncname()), args: names(c.GetArgs()),
 			ins: e&ins != 0, upd: e&upd != 0, del: e&del != 0, trunc: e&trunc != 0, before: c.GetTiming()&before != 0 && c.GetRow(),
 		})
 	case stmt.GetRuleStmt() != nil:
@@ -428,6 +432,9 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		s.rename(stmt.GetRenameStmt(), pos)
 	case stmt.GetAlterObjectSchemaStmt() != nil:
 		a := stmt.GetAlterObjectSchemaStmt()
+		if o := a.GetObject().GetObjectWithArgs(); o != nil {
+			s.renameFunction(o, a.GetNewschema(), "")
+		}
 		if t := s.lookup(a.GetRelation()); a.GetRelation() != nil && t != nil {
 			s.outdate(t, fmt.Sprintf("%s moved to another schema at %s", t, pos))
 			delete(s.tables, qualified(t.schema, t.name))
@@ -955,7 +962,7 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 }
 
 func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
-	f := &function{name: lastName(c.GetFuncname()), pos: pos, volatile: "volatile", body: c}
+	f := &function{schema: cmp.Or(schemaOf(c.GetFuncname()), "public"), name: lastName(c.GetFuncname()), pos: pos, volatile: "volatile", body: c}
 	for _, p := range c.GetParameters() {
 		switch p := p.GetFunctionParameter(); p.GetMode() {
 		case pg.FunctionParameterMode_FUNC_PARAM_OUT, pg.FunctionParameterMode_FUNC_PARAM_TABLE:
@@ -964,6 +971,9 @@ func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
 			f.args += typeName(p.GetArgType()) + ","
 			f.params = append(f.params, funcParam{p.GetName(), typeName(p.GetArgType())})
 		}
+	}
+	if r := c.GetReturnType(); r != nil && len(f.columns) == 0 {
+		f.rowType = r
 	}
 	for _, o := range c.GetOptions() {
 		if e := o.GetDefElem(); e.GetDefname() == "language" {
@@ -979,7 +989,7 @@ func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
 		f.volatile = v
 	}
 	if c.GetReplace() {
-		s.functions[f.name] = slices.DeleteFunc(s.functions[f.name], func(o *function) bool { return o.args == f.args })
+		s.functions[f.name] = slices.DeleteFunc(s.functions[f.name], func(o *function) bool { return o.args == f.args && o.schema == f.schema })
 	}
 	s.functions[f.name] = append(s.functions[f.name], f)
 }
@@ -996,13 +1006,52 @@ func volatility(options []*pg.Node) string {
 
 func (s *schema) alterFunction(a *pg.AlterFunctionStmt) {
 	v := volatility(a.GetActions())
-	if v == "" {
-		return
-	}
-	args, named := signature(a.GetFunc())
+	sets := slices.ContainsFunc(a.GetActions(), func(n *pg.Node) bool { return n.GetDefElem().GetDefname() == "set" })
 	for _, f := range s.functions[lastName(a.GetFunc().GetObjname())] {
-		if !named || f.args == args {
-			f.volatile = v
+		if f.is(a.GetFunc()) {
+			f.volatile = cmp.Or(v, f.volatile)
+			f.settings = f.settings || sets
+		}
+	}
+}
+
+// is reports whether DDL means this function.
+func (f *function) is(o *pg.ObjectWithArgs) bool {
+	args, named := signature(o)
+	return f.name == lastName(o.GetObjname()) && f.schema == cmp.Or(schemaOf(o.GetObjname()), "public") && (!named || f.args == args)
+}
+
+// schemaOf returns the schema of a qualified name; "" without one.
+func schemaOf(nodes []*pg.Node) string {
+	if parts := names(nodes); len(parts) > 1 {
+		return parts[len(parts)-2]
+	}
+	return ""
+}
+
+// renameFunction gives a function another name, with the triggers and operators
+// that run it.
+func (s *schema) renameFunction(o *pg.ObjectWithArgs, schema, name string) {
+	old := lastName(o.GetObjname())
+	for _, f := range slices.Clone(s.functions[old]) {
+		if !f.is(o) {
+			continue
+		}
+		from := f.schema
+		f.schema, f.name = cmp.Or(schema, f.schema), cmp.Or(name, f.name)
+		s.functions[old] = slices.DeleteFunc(s.functions[old], func(o *function) bool { return o == f })
+		s.functions[f.name] = append(s.functions[f.name], f)
+		for _, t := range s.tables {
+			for _, tr := range t.triggers {
+				if f.args == "" && tr.function == old && cmp.Or(tr.of, "public") == from {
+					tr.function, tr.of = f.name, f.schema
+				}
+			}
+		}
+		for _, op := range s.operators {
+			if op.function == old {
+				op.function = f.name
+			}
 		}
 	}
 }
@@ -1029,6 +1078,10 @@ func (s *schema) function(name string) *function {
 
 func (s *schema) rename(r *pg.RenameStmt, pos Position) {
 	if s.renameIndex(r) {
+		return
+	}
+	if o := r.GetObject().GetObjectWithArgs(); o != nil {
+		s.renameFunction(o, "", r.GetNewname())
 		return
 	}
 	t := s.lookup(r.GetRelation())
@@ -1129,9 +1182,8 @@ func (s *schema) drop(d *pg.DropStmt) {
 			parts = names(tn.GetNames())
 		}
 		if f := o.GetObjectWithArgs(); f != nil {
-			args, named := signature(f)
 			name := lastName(f.GetObjname())
-			s.functions[name] = slices.DeleteFunc(s.functions[name], func(o *function) bool { return !named || o.args == args })
+			s.functions[name] = slices.DeleteFunc(s.functions[name], func(o *function) bool { return o.is(f) })
 			continue
 		}
 		if len(parts) == 0 {

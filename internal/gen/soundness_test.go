@@ -231,3 +231,41 @@ CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SE
 		})
 	}
 }
+
+// TestFunctionsAreTheOnesThatRun checks which function a name means, and what the
+// names in its body mean.
+func TestFunctionsAreTheOnesThatRun(t *testing.T) {
+	t.Parallel()
+
+	const insert = "INSERT INTO posts (id, room_id) VALUES ($1, $2)"
+	touch := "RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SET x = x + 1 WHERE id = NEW.room_id; RETURN NULL; END $$;"
+	nothing := "RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+	on := "CREATE TRIGGER t AFTER INSERT ON posts FOR EACH ROW EXECUTE FUNCTION "
+	const w = "CREATE FUNCTION w(r int) RETURNS void LANGUAGE sql AS 'UPDATE rooms SET x = 1 WHERE id = r';"
+	for name, tc := range map[string]soundness{
+		"two schemas":            {roomsAndPosts + "CREATE FUNCTION app.f() " + nothing + "CREATE FUNCTION public.f() " + touch + on + "public.f();", []string{readRoom}, ":exec", insert, 2, 0, "r0($2)"},
+		"two schemas, bare":      {roomsAndPosts + "CREATE FUNCTION app.f() " + nothing + "CREATE FUNCTION f() " + touch + on + "f();", []string{readRoom}, ":exec", insert, 2, 0, "!several schemas have a function f"},
+		"replaced in another":    {roomsAndPosts + "CREATE FUNCTION f() " + touch + "CREATE OR REPLACE FUNCTION app.f() " + nothing + on + "public.f();", []string{readRoom}, ":exec", insert, 2, 0, "r0($2)"},
+		"dropped from another":   {roomsAndPosts + w + "CREATE FUNCTION app.w(r int) RETURNS void LANGUAGE sql AS 'SELECT 1'; DROP FUNCTION app.w(int);", []string{readRoom}, ":exec", "SELECT w($1)", 1, 1, "r0($1)"},
+		"renamed":                {roomsAndPosts + w + "ALTER FUNCTION w(int) RENAME TO v;", []string{readRoom}, ":exec", "SELECT v($1)", 1, 1, "r0($1)"},
+		"renamed, and another":   {roomsAndPosts + "CREATE FUNCTION f() " + touch + on + "f(); ALTER FUNCTION f RENAME TO g; CREATE FUNCTION f() " + nothing, []string{readRoom}, ":exec", insert, 2, 0, "r0($2)"},
+		"replaced later":         {roomsAndPosts + "CREATE FUNCTION f() " + nothing + on + "f(); CREATE OR REPLACE FUNCTION f() " + touch, []string{readRoom}, ":exec", insert, 2, 0, "r0($2)"},
+		"STABLE calls VOLATILE":  {roomsAndPosts + w + "CREATE FUNCTION g(i int) RETURNS void LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM w(i); END $$;", []string{readRoom}, ":exec", "SELECT g($1)", 1, 1, "r0($1)"},
+		"STABLE calls itself":    {roomsAndPosts + w + "CREATE FUNCTION g(i int, j int) RETURNS void LANGUAGE sql STABLE AS 'SELECT w(i); SELECT g(j, i)';", []string{readRoom}, ":exec", "SELECT g($1, $2)", 2, 1, "!doesn't tell id"},
+		"a name of a sub-select": {roomsAndPosts + "CREATE FUNCTION f(r int) RETURNS void LANGUAGE sql AS 'UPDATE rooms SET x = 1 FROM (SELECT total AS r FROM rooms) q WHERE rooms.id = r';", []string{readRoom}, ":exec", "SELECT f($1)", 1, 1, "!doesn't tell id"},
+		"a name of a function":   {roomsAndPosts + "CREATE FUNCTION f(r int) RETURNS void LANGUAGE sql AS 'UPDATE rooms SET x = 1 FROM generate_series(1, 3) r WHERE rooms.id = r';", []string{readRoom}, ":exec", "SELECT f($1)", 1, 1, "!doesn't tell id"},
+		"a variable in VALUES":   {roomsAndPosts + "CREATE FUNCTION f(room_id int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO posts (id, room_id) VALUES (1, room_id); END $$;", []string{readPosts}, ":exec", "SELECT f($1)", 1, 1, "r0($1)"},
+		"WITH takes no table":    {roomsAndPosts + "CREATE FUNCTION g(r int) RETURNS SETOF posts LANGUAGE sql STABLE AS 'SELECT * FROM posts WHERE room_id = r';", []string{"WITH posts AS (SELECT 1 AS id) SELECT p.body FROM g($1::int) p"}, ":exec", insert, 2, 0, "r0($2)"},
+		"names of the row type":  {roomsAndPosts + "CREATE FUNCTION g() RETURNS SETOF posts LANGUAGE sql STABLE AS 'SELECT p.room_id, p.id, p.body FROM posts p';", []string{"SELECT p.body FROM g() p WHERE p.room_id = $1"}, ":exec", insert, 2, 0, "r0($1)"},
+		"names of another type":  {roomsAndPosts + "CREATE TYPE pair AS (id int, room_id int); CREATE FUNCTION g() RETURNS SETOF pair LANGUAGE sql STABLE AS 'SELECT p.room_id, p.id FROM posts p';", []string{"SELECT p.id FROM g() p WHERE p.room_id = $1"}, ":exec", insert, 2, 0, "!no equality that always holds"},
+		"names of the alias":     {roomsAndPosts + "CREATE TYPE pair AS (id int, room_id int); CREATE FUNCTION g() RETURNS SETOF pair LANGUAGE sql STABLE AS 'SELECT p.room_id, p.id FROM posts p';", []string{"SELECT p.a FROM g() p(b, a) WHERE p.b = $1"}, ":exec", insert, 2, 0, "r0($2)"},
+		"the name of a scalar":   {roomsAndPosts + "CREATE FUNCTION g(r int) RETURNS SETOF int LANGUAGE sql STABLE AS 'SELECT p.id FROM posts p WHERE p.room_id = r';", []string{"SELECT p FROM g($1::int) p"}, ":exec", insert, 2, 0, "r0($2)"},
+		"with ordinality":        {roomsAndPosts + "CREATE FUNCTION g(r int) RETURNS SETOF posts LANGUAGE sql STABLE AS 'SELECT * FROM posts WHERE room_id = r';", []string{"SELECT p.body FROM g($1::int) WITH ORDINALITY p"}, ":exec", insert, 2, 0, "r0($2)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			tc.check(t)
+		})
+	}
+}

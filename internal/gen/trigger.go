@@ -212,12 +212,13 @@ func substitute(n *pg.Node, with func(*pg.Node) *pg.Node) *pg.Node {
 // calls derives what the functions of the schema do that a statement calls: by
 // name, through an operator, or in a view that it reads.
 func (d *deriver) calls(n *pg.Node) []*change {
-	for _, call := range d.p.schema.volatileCalls(n) {
-		d.called = true
+	for _, call := range d.p.schema.ownCalls(n) {
 		for _, f := range d.p.schema.functions[call.name] {
 			if f.volatile != "volatile" {
+				d.through(f, call)
 				continue
 			}
+			d.called = true
 			if call.node != nil && d.depth == 0 {
 				d.here = int(call.node.GetLocation())
 			}
@@ -239,20 +240,69 @@ func (d *deriver) calls(n *pg.Node) []*change {
 	return nil
 }
 
+// through derives what the functions do that one calls which isn't volatile: it
+// can't change rows by itself.
+func (d *deriver) through(f *function, call call) {
+	e := f.effectsOf()
+	open := d.open[f]
+	if e.opaque != "" || d.depth >= maxCalls || open > 1 {
+		return
+	}
+	if open > 0 { // it calls itself, with whatever arguments
+		call.node = nil
+	}
+	d.open[f]++
+	defer func() { d.open[f]-- }()
+	here := d.here
+	if call.node != nil && d.depth == 0 {
+		d.here = int(call.node.GetLocation())
+	}
+	d.depth++
+	for _, s := range e.stmts {
+		d.calls(d.p.schema.withArgs(s, f, call.node, fixed))
+	}
+	d.depth, d.here = d.depth-1, here
+}
+
 // withArgs puts the arguments of a call in the place of a function's parameters,
 // those that mean the same there.
 func (s *schema) withArgs(n *pg.Node, f *function, call *pg.FuncCall, same func(*pg.Node) bool) *pg.Node {
 	columns := map[string]bool{} // where a name is both, a function in SQL means the column
 	walk(n, func(m protoMessage) bool {
-		if r, ok := m.(*pg.RangeVar); ok {
-			if t, _ := s.find(r.GetSchemaname(), r.GetRelname()); t != nil {
+		switch m := m.(type) {
+		case *pg.RangeVar:
+			if t, _ := s.find(m.GetSchemaname(), m.GetRelname()); t != nil {
 				for _, c := range t.cols {
 					columns[c.name] = true
 				}
+				for _, name := range t.viewCols {
+					columns[name] = true
+				}
+				if t.view != nil {
+					for _, n := range t.view.GetTargetList() {
+						columns[n.GetResTarget().GetName()] = true
+					}
+				}
+			}
+		case *pg.ResTarget: // a column of a sub-select
+			columns[m.GetName()] = true
+		case *pg.Alias: // of a function in FROM, it names its column as well
+			columns[m.GetAliasname()] = true
+			for _, name := range names(m.GetColnames()) {
+				columns[name] = true
+			}
+		case *pg.CommonTableExpr:
+			for _, name := range names(m.GetAliascolnames()) {
+				columns[name] = true
 			}
 		}
 		return true
 	})
+	if f.language == "plpgsql" && !f.settings { // there it would be ambiguous
+		for _, p := range f.params {
+			delete(columns, p.name)
+		}
+	}
 	arg := func(i int) *pg.Node {
 		if call == nil || i < 0 || i >= len(f.params) || i >= len(call.GetArgs()) || len(call.GetArgs()) > len(f.params) || call.GetFuncVariadic() ||
 			slices.ContainsFunc(call.GetArgs(), func(a *pg.Node) bool { return a.GetNamedArgExpr() != nil }) {

@@ -106,7 +106,7 @@ func (p *project) deriveWrites() {
 				w.explicit = append(w.explicit, n)
 			}
 		}
-		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}, returns: map[*pg.Node][]returnedColumn{}, one: map[*pg.Node]bool{}}
+		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}, returns: map[*pg.Node][]returnedColumn{}, one: map[*pg.Node]bool{}, open: map[*function]int{}}
 		p.during(q, d.derive)
 		if len(w.keys) > 0 || len(w.tables) > 0 {
 			p.writes = append(p.writes, w)
@@ -133,6 +133,7 @@ type deriver struct {
 	noRows      string                        // why the rows of the statement can't be selected for a lookup
 	throughView bool                          // it writes through a view
 	depth       int                           // of functions and triggers that are being followed
+	open        map[*function]int             // functions that aren't volatile and are being followed
 }
 
 func (d *deriver) derive() {
