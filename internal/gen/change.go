@@ -112,6 +112,7 @@ func (c *change) String() string {
 	if c.rows != nil {
 		fmt.Fprintf(&b, "|%s|%s", c.rows.from, c.rows.where)
 	}
+	fmt.Fprintf(&b, "|%v|%v", sortedKeys(c.named), c.conflicts) // for triggers
 	return b.String()
 }
 

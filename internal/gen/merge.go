@@ -62,7 +62,7 @@ func (d *deriver) merge(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown 
 		out = append(out, c)
 	}
 	if len(s.GetReturningList()) > 0 {
-		d.keep(n, matched, d.returning(matched, s.GetReturningList(), nil), nil, nil)
+		d.keep(n, nil, d.returning(matched, s.GetReturningList(), nil), nil, nil) // of whichever branch
 	}
 	return out
 }

@@ -235,6 +235,9 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 				a.connect(more[i].at, to, nil)
 			}
 		}
+		if sc.barrier && len(sel.GetSortClause()) == 0 && (sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil) {
+			a.unordered()
+		}
 		for _, n := range append(slices.Clone(sel.GetSortClause()), sel.GetLimitCount(), sel.GetLimitOffset()) {
 			a.expr(sc, n)
 		}
@@ -272,7 +275,7 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 		a.refuse("it makes a table (SELECT INTO)", "don't cache it: remove @cache")
 	}
 	if (sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil) && len(sel.GetSortClause()) == 0 && !a.onlyRow(sc, sel) {
-		a.refuseVolatile("it has LIMIT or OFFSET without ORDER BY: which rows it picks changes by itself", "add ORDER BY a unique column", uncache)
+		a.unordered()
 	}
 	distinctOn := len(sel.GetDistinctClause()) > 0 && sel.GetDistinctClause()[0].GetNode() != nil
 	if distinctOn || hasWindow(sel) {
@@ -304,6 +307,10 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 		}
 	}
 	return sc, outs
+}
+
+func (a *analysis) unordered() {
+	a.refuseVolatile("it has LIMIT or OFFSET without ORDER BY: which rows it picks changes by itself", "add ORDER BY a unique column", uncache)
 }
 
 // lock marks the tables whose rows a SELECT locks against any other writer.
@@ -518,7 +525,12 @@ func (a *analysis) valuesColumns(o *occurrence, lists []*pg.Node) []outColumn {
 		class, known := "", true
 		var each [][]value
 		for _, row := range lists {
-			v := a.operand(&scope{}, row.GetList().GetItems()[i])
+			items := row.GetList().GetItems()
+			if i >= len(items) { // Postgres refuses it
+				known = false
+				continue
+			}
+			v := a.operand(&scope{}, items[i])
 			known = known && v.free && v.class != "" && v.why == "" && (class == "" || class == v.class)
 			if known {
 				class = v.class
@@ -1124,7 +1136,7 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 		return true
 	}
 	if n := c.GetNullTest(); n != nil && a.writes && n.GetNulltesttype() == pg.NullTestType_IS_NULL {
-		if o := a.operand(sc, n.GetArg()); o.at.occ != nil && len(o.at.occ.guards) == 0 && o.at.occ.scope == sc {
+		if o := a.operand(sc, n.GetArg()); o.at.occ != nil && o.at.occ.scope == sc && holds(guards, map[*occurrence]bool{o.at.occ: true}) {
 			a.nulls[o.at] = true
 		}
 		return false
@@ -1177,7 +1189,8 @@ func (a *analysis) either(sc *scope, arms []*pg.Node, guards []*region) {
 		if r.GetColumnRef() != nil {
 			l, r = r, l
 		}
-		if col != nil && a.operand(sc, col).at != a.operand(sc, l).at {
+		o := a.operand(sc, l)
+		if o.why != "" || col != nil && a.operand(sc, col).at != o.at { // a cast may make more rows meet it
 			return
 		}
 		col, items = l, append(items, r)

@@ -26,15 +26,15 @@ func (d *deriver) nested(n *pg.Node) {
 }
 
 // sink says which output column of the query shows an item of a RETURNING list,
-// given its place and its name; -1 for none. A nil sink shows nothing.
-type sink func(i int, name string) int
+// given its place, its name and its class; -1 for none. A nil sink shows nothing.
+type sink func(i int, name, class string) int
 
 // outermost is the sink of a statement whose RETURNING is the query's result.
 func (d *deriver) outermost(items int) sink {
 	if items != len(d.w.q.outs) {
 		return nil
 	}
-	return func(i int, _ string) int { return i }
+	return func(i int, _, _ string) int { return i }
 }
 
 // statement lists the changes that a statement makes by itself. top says that it
@@ -49,7 +49,7 @@ func (d *deriver) statement(n *pg.Node, top bool, shown sink) []*change {
 	for _, c := range withClause(n).GetCtes() {
 		cte := c.GetCommonTableExpr()
 		if cte.GetCtequery().GetSelectStmt() == nil {
-			d.env = d.analysis().with(withClause(n), around) // it sees those before it
+			d.env = d.analysis().with(withClause(n), around).ctes[cte.GetCtename()].env // it sees those before it
 			for _, ch := range d.statement(cte.GetCtequery(), false, passed[cte.GetCtename()]) {
 				ch.inner = true
 				out = append(out, ch)
@@ -107,21 +107,28 @@ func (d *deriver) passed(n *pg.Node, top bool) map[string]sink {
 	if !top {
 		return nil
 	}
-	var shown []int // for each target of the SELECT, the output column of the query
+	var shown []int            // for each target of the SELECT, the output column of the query
+	stored := map[int]string{} // the class of a column that shows what INSERT has made of it
 	sel := n.GetSelectStmt()
 	if ins := n.GetInsertStmt(); ins != nil {
 		sel = ins.GetSelectStmt().GetSelectStmt()
 		t, _ := d.p.schema.find(ins.GetRelation().GetSchemaname(), ins.GetRelation().GetRelname())
-		if t == nil || t.view != nil || ins.GetOnConflictClause() != nil || len(ins.GetReturningList()) != len(d.w.q.outs) ||
+		if t == nil || t.view != nil || ins.GetOnConflictClause() != nil || sel.GetWithClause() != nil || len(ins.GetReturningList()) != len(d.w.q.outs) ||
 			slices.ContainsFunc(kin(t), func(t *table) bool { return len(t.triggers) > 0 }) {
 			return nil
 		}
 		for i := range sel.GetTargetList() {
 			shown = append(shown, slices.IndexFunc(ins.GetReturningList(), func(r *pg.Node) bool {
 				parts, _ := columnPath(r.GetResTarget().GetVal().GetColumnRef())
-				return len(parts) > 0 && i < len(ins.GetCols()) && parts[len(parts)-1] == ins.GetCols()[i].GetResTarget().GetName() &&
-					!t.col(parts[len(parts)-1]).cuts
+				if len(parts) == 0 || i >= len(ins.GetCols()) || parts[len(parts)-1] != ins.GetCols()[i].GetResTarget().GetName() {
+					return false
+				}
+				col := t.col(parts[len(parts)-1])
+				return col != nil && !col.cuts && (!col.identity || ins.GetOverride() != pg.OverridingKind_OVERRIDING_USER_VALUE)
 			}))
+			if last := len(shown) - 1; shown[last] >= 0 {
+				stored[shown[last]], _ = d.p.schema.class(t.col(ins.GetCols()[i].GetResTarget().GetName()))
+			}
 		}
 	} else {
 		if len(sel.GetTargetList()) != len(d.w.q.outs) {
@@ -133,7 +140,7 @@ func (d *deriver) passed(n *pg.Node, top bool) map[string]sink {
 	}
 	if sel == nil || sel.GetWhereClause() != nil || len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil || len(sel.GetDistinctClause()) > 0 ||
 		sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil || len(sel.GetFromClause()) != 1 || hasAggregate(sel.GetTargetList()) ||
-		d.multiplies(sel.GetTargetList()) || len(sel.GetLockingClause()) > 0 {
+		d.multiplies(sel.GetTargetList()) || d.multiplies(sel.GetSortClause()) || len(sel.GetLockingClause()) > 0 {
 		return nil
 	}
 	from, alone := sel.GetFromClause()[0], true
@@ -162,14 +169,15 @@ func (d *deriver) passed(n *pg.Node, top bool) map[string]sink {
 		}
 		columns[parts[len(parts)-1]] = shown[i]
 	}
-	return map[string]sink{rel.GetRelname(): func(i int, name string) int {
+	return map[string]sink{rel.GetRelname(): func(i int, name, class string) int {
 		if i < len(renamed) {
 			name = renamed[i]
 		}
-		if at, ok := columns[name]; ok {
-			return at
+		at, ok := columns[name]
+		if into, is := stored[at]; !ok || is && into != class {
+			return -1
 		}
-		return -1
+		return at
 	}}
 }
 
@@ -404,7 +412,7 @@ func (d *deriver) returning(a *analysis, list []*pg.Node, shown sink) returning 
 	for i, o := range r.outs {
 		at := -1
 		if shown != nil && len(r.outs) == len(list) {
-			at = shown(i, o.name)
+			at = shown(i, o.name, a.classOf(o.at))
 		}
 		r.at = append(r.at, at)
 	}
@@ -465,8 +473,12 @@ func (r returning) old(a *analysis, target *occurrence) map[string]int {
 func (d *deriver) keep(n *pg.Node, a *analysis, r returning, target *occurrence, vals map[string][]value) {
 	d.one[n] = d.one[n] || target != nil && a.singleRow(target)
 	for _, o := range r.outs {
-		c := returnedColumn{name: o.name, class: a.classOf(o.at)}
+		c := returnedColumn{name: o.name}
+		if a != nil {
+			c.class = a.classOf(o.at)
+		}
 		switch {
+		case a == nil:
 		case o.at.occ == target:
 			c.values = append(c.values, vals[o.at.col]...)
 		case o.at.occ != nil:
