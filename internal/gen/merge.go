@@ -73,10 +73,14 @@ func (d *deriver) mergeInsert(c *change, when *pg.MergeWhenClause, source *analy
 	for _, n := range when.GetTargetList() {
 		cols = append(cols, t.col(n.GetResTarget().GetName()))
 	}
-	if len(when.GetTargetList()) == 0 {
-		cols = t.cols
-	}
 	given := map[string]bool{}
+	if len(when.GetTargetList()) == 0 && !d.throughView {
+		cols = t.cols
+	} else if len(when.GetTargetList()) == 0 && len(when.GetValues()) > 0 {
+		for _, col := range t.cols { // a view has them in an order of its own
+			given[col.name] = true
+		}
+	}
 	for i, col := range cols {
 		if i >= len(when.GetValues()) {
 			break

@@ -49,6 +49,7 @@ type table struct {
 	view     *pg.SelectStmt // the body of a view
 	viewCols []string       // names given in CREATE VIEW v(a, b)
 	outdated string         // a view whose text no longer says what it reads, and why
+	defaults bool           // a view with defaults of its own
 
 	checks map[string]bool // names of constraints that say nothing of keys
 }
@@ -72,6 +73,7 @@ type column struct {
 type unique struct {
 	name    string
 	cols    []string
+	with    []string // INCLUDE: the key goes with these as well
 	primary bool
 	partial bool // by WHERE, by expression, or deferrable: proves nothing
 }
@@ -340,7 +342,11 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		s.createIndex(stmt.GetIndexStmt())
 	case stmt.GetViewStmt() != nil:
 		v := stmt.GetViewStmt()
+		was := s.lookup(v.GetView())
 		t := s.newTable(v.GetView(), pos)
+		if v.GetReplace() && was != nil {
+			t.triggers, t.defaults = was.triggers, was.defaults
+		}
 		t.view = v.GetQuery().GetSelectStmt()
 		t.viewCols = names(v.GetAliases())
 	case stmt.GetCreateTableAsStmt() != nil:
@@ -355,6 +361,8 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		}
 	case stmt.GetCreateEnumStmt() != nil:
 		s.enums[joinName(names(stmt.GetCreateEnumStmt().GetTypeName()))] = true
+	case stmt.GetAlterEnumStmt() != nil:
+		s.renameValue(stmt.GetAlterEnumStmt(), pos)
 	case stmt.GetCreateDomainStmt() != nil:
 		d := stmt.GetCreateDomainStmt()
 		c := &column{typ: typeName(d.GetTypeName()), cuts: len(d.GetTypeName().GetTypmods()) > 0}
@@ -675,7 +683,7 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		} else {
 			name = s.constraintName(t, k.GetConname(), keys, "key")
 		}
-		t.uniques = append(t.uniques, unique{name: name, cols: keys, primary: primary, partial: deferrable})
+		t.uniques = append(t.uniques, unique{name: name, cols: keys, with: names(k.GetIncluding()), primary: primary, partial: deferrable})
 	case pg.ConstrType_CONSTR_CHECK, pg.ConstrType_CONSTR_EXCLUSION:
 		label, cols := "check", map[string]bool{}
 		walkColumns(k.GetRawExpr(), func(name string) { cols[name] = true })
@@ -851,6 +859,7 @@ func (s *schema) alterColumn(t *table, c *pg.AlterTableCmd, heir bool, pos Posit
 			s.collate(col, c.GetDef().GetColumnDef().GetCollClause())
 		}
 	case pg.AlterTableType_AT_ColumnDefault:
+		t.defaults = t.defaults || t.view != nil
 		if col := t.col(c.GetName()); col != nil {
 			col.def = c.GetDef()
 		}
@@ -924,6 +933,34 @@ func (s *schema) widened(t *table, pos Position) {
 	}
 }
 
+// renameValue follows ALTER TYPE … RENAME VALUE: defaults have the new name, and
+// views that speak of the old one mean the new one.
+func (s *schema) renameValue(a *pg.AlterEnumStmt, pos Position) {
+	old := a.GetOldVal()
+	if old == "" {
+		return
+	}
+	speaks := func(m protoMessage) bool {
+		found := false
+		walk(m, func(m protoMessage) bool {
+			k, ok := m.(*pg.A_Const)
+			found = found || ok && k.GetSval().GetSval() == old
+			return !found
+		})
+		return found
+	}
+	for _, t := range s.tables {
+		if t.view != nil && speaks(t.view) {
+			t.outdated = fmt.Sprintf("value %s of an enum was renamed at %s", old, pos)
+		}
+		for _, c := range t.cols {
+			if c.def != nil && speaks(c.def) && c.typ == joinName(names(a.GetTypeName())) {
+				c.def = unknownNode()
+			}
+		}
+	}
+}
+
 // reads counts how often a statement names a table.
 func reads(sel protoMessage, t *table) int {
 	n := 0
@@ -938,7 +975,7 @@ func reads(sel protoMessage, t *table) int {
 
 func (t *table) dropColumn(name string) {
 	t.cols = slices.DeleteFunc(t.cols, func(c *column) bool { return c.name == name })
-	t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return slices.Contains(u.cols, name) })
+	t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return slices.Contains(u.cols, name) || slices.Contains(u.with, name) })
 	t.fks = slices.DeleteFunc(t.fks, func(f *foreignKey) bool { return slices.Contains(f.cols, name) })
 }
 
@@ -957,6 +994,9 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 			u.partial = true // an expression
 		}
 		u.cols = append(u.cols, p.GetIndexElem().GetName())
+	}
+	for _, p := range i.GetIndexIncludingParams() {
+		u.with = append(u.with, p.GetIndexElem().GetName())
 	}
 	t.uniques = append(t.uniques, u)
 }
@@ -1140,6 +1180,7 @@ func (s *schema) renameColumn(t *table, r *pg.RenameStmt, pos Position) {
 	}
 	for _, u := range t.uniques {
 		rename(u.cols)
+		rename(u.with)
 	}
 	for _, fk := range t.fks {
 		rename(fk.cols)

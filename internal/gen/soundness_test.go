@@ -306,3 +306,34 @@ CREATE TABLE pairs (a int, b int, x int);
 		})
 	}
 }
+
+// TestViewsAndTheDDLAfterThem checks what is written through a view, and what DDL
+// does that comes after the view, the default or the key.
+func TestViewsAndTheDDLAfterThem(t *testing.T) {
+	t.Parallel()
+
+	const view = roomsAndPosts + "CREATE VIEW v AS SELECT room_id, id FROM posts;"
+	const enum = `CREATE TYPE mood AS ENUM ('a', 'b');
+CREATE TABLE moods (id int, state mood DEFAULT 'a', x int);
+CREATE VIEW bad AS SELECT id, x FROM moods WHERE state = 'a';
+`
+	for name, tc := range map[string]soundness{
+		"the order of its columns": {view, []string{readPosts}, ":exec", "INSERT INTO v VALUES ($1, $2)", 2, 0, "!doesn't tell room_id"},
+		"its columns, named":       {view, []string{readPosts}, ":exec", "INSERT INTO v (room_id, id) VALUES ($1, $2)", 2, 0, "r0($1)"},
+		"in a MERGE":               {view, []string{readPosts}, ":exec", "MERGE INTO v USING rooms r ON v.id = r.id WHEN NOT MATCHED THEN INSERT VALUES (1, 2)", 0, 0, "!doesn't tell room_id"},
+		"nothing but defaults":     {view, []string{readPosts}, ":exec", "INSERT INTO v DEFAULT VALUES", 0, 0, ""},
+		"its default":              {view + "ALTER VIEW v ALTER COLUMN room_id SET DEFAULT 5;", []string{readPosts}, ":exec", "INSERT INTO v (id) VALUES ($1)", 1, 0, "!doesn't follow this view"},
+		"triggers stay":            {view + "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SET x = x + 1; RETURN NULL; END $$; CREATE TRIGGER t INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION f(); CREATE OR REPLACE VIEW v AS SELECT room_id, id FROM posts WHERE id > 3;", []string{readRoom}, ":exec", "INSERT INTO v (id) VALUES ($1)", 1, 0, "!doesn't follow this view"},
+		"a value":                  {enum, []string{"SELECT x FROM bad WHERE id = $1"}, ":exec", "UPDATE moods SET x = 1 WHERE state = 'b'", 0, 0, ""},
+		"a value that is renamed":  {enum + "ALTER TYPE mood RENAME VALUE 'a' TO 'c';", []string{"SELECT x FROM bad WHERE id = $1"}, ":exec", "UPDATE moods SET x = 1 WHERE state = 'c'", 0, 0, "!no longer says what it reads"},
+		"a default, renamed":       {enum + "ALTER TYPE mood RENAME VALUE 'a' TO 'c';", []string{"SELECT x FROM moods WHERE id = $1 AND state = 'c'"}, ":exec", "INSERT INTO moods (id) VALUES ($1)", 1, 0, "r0($1)"},
+		"INCLUDE":                  {roomsAndPosts + "CREATE TABLE c (id int, k int, x int, y int); CREATE UNIQUE INDEX i ON c (id) INCLUDE (x);", []string{"SELECT y FROM c WHERE k = $1"}, ":one", "UPDATE c SET y = 1 WHERE id = $1 RETURNING k", 1, 1, "r0(out1)"},
+		"INCLUDE, dropped":         {roomsAndPosts + "CREATE TABLE c (id int, k int, x int, y int); CREATE UNIQUE INDEX i ON c (id) INCLUDE (x); ALTER TABLE c DROP x;", []string{"SELECT y FROM c WHERE k = $1"}, ":one", "UPDATE c SET y = 1 WHERE id = $1 RETURNING k", 1, 1, "!:one returns only the first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			tc.check(t)
+		})
+	}
+}

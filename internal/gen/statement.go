@@ -212,7 +212,7 @@ func (d *deriver) target(r *pg.RangeVar) (*table, *pg.RangeVar) {
 // shows its columns under their own names; nil for other views.
 func (s *schema) below(v *table) *table {
 	sel := v.view
-	if len(v.triggers) > 0 || len(v.viewCols) > 0 || v.outdated != "" || sel.GetOp() != pg.SetOperation_SETOP_NONE || sel.GetWithClause() != nil ||
+	if len(v.triggers) > 0 || v.defaults || len(v.viewCols) > 0 || v.outdated != "" || sel.GetOp() != pg.SetOperation_SETOP_NONE || sel.GetWithClause() != nil ||
 		len(sel.GetDistinctClause()) > 0 || len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil || sel.GetLimitCount() != nil ||
 		sel.GetLimitOffset() != nil || len(sel.GetFromClause()) != 1 || sel.GetFromClause()[0].GetRangeVar() == nil || len(sel.GetValuesLists()) > 0 {
 		return nil
@@ -702,18 +702,24 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		table: t, kind: "inserts", insert: true, new: map[string][]value{}, byDB: map[string]bool{}, loc: target.loc,
 	}
 	var cols []*column
+	given := map[string]bool{}
 	for _, n := range s.GetCols() {
 		cols = append(cols, t.col(n.GetResTarget().GetName()))
 	}
 	if len(s.GetCols()) == 0 {
 		cols = t.cols
+		if named, _ := d.p.schema.find(s.GetRelation().GetSchemaname(), s.GetRelation().GetRelname()); named != t {
+			cols = make([]*column, len(t.cols)) // a view has them in an order of its own
+			for _, col := range t.cols {
+				given[col.name] = true
+			}
+		}
 	}
 	if s.GetSelectStmt() == nil {
-		cols = nil // DEFAULT VALUES
+		cols, given = nil, map[string]bool{} // DEFAULT VALUES
 	}
 	rows := d.proposed(s, a)
 	d.rewrite(c)
-	given := map[string]bool{}
 	for i, col := range cols {
 		if col == nil { // of a table that isn't known in full
 			continue
