@@ -191,16 +191,30 @@ func (d *deriver) need(c *change, m *mapping) {
 		if c.called {
 			tuple.from = strings.TrimPrefix(c.via, " by ")
 		}
+		// Parts that come from the result must stand in one row of it.
+		rows := []int{0}
+		for _, vs := range side.vals {
+			for _, v := range vs {
+				rows = append(rows, v.outRows()...)
+			}
+		}
+		slices.Sort(rows)
 		var missing []string
 		void := false
-		for k, alts := range m.cols {
-			best, ok := d.pick(m.read.g, k, alts, side.vals)
-			if !ok {
-				missing = append(missing, alts[0])
-				continue
+		for _, row := range slices.Compact(rows) {
+			tuple.parts, missing, void = nil, nil, false
+			for k, alts := range m.cols {
+				best, ok := d.pickIn(row, m.read.g, k, alts, side.vals)
+				if !ok {
+					missing = append(missing, alts[0])
+					continue
+				}
+				void = void || best.kind == isNull
+				tuple.parts = append(tuple.parts, best)
 			}
-			void = void || best.kind == isNull
-			tuple.parts = append(tuple.parts, best)
+			if void || len(missing) == 0 {
+				break
+			}
 		}
 		if void {
 			continue
@@ -252,6 +266,9 @@ func (t *keyTuple) spread() []*keyTuple {
 }
 
 func (d *deriver) add(t *keyTuple) {
+	for i := range t.parts {
+		t.parts[i] = t.parts[i].inRow(func(int) int { return 0 })
+	}
 	for _, t := range t.spread() {
 		id := fmt.Sprintf("%s %v", t.g.name, t.parts)
 		if !d.tuples[id] {
@@ -284,10 +301,15 @@ func (d *deriver) absent(c *change, m *mapping) bool {
 
 // pick chooses the value of a key part among the columns that equal it.
 func (d *deriver) pick(g *group, part int, alts []string, vals map[string][]value) (value, bool) {
+	return d.pickIn(0, g, part, alts, vals)
+}
+
+// pickIn is pick for a key whose parts may stand in one row of the result.
+func (d *deriver) pickIn(row int, g *group, part int, alts []string, vals map[string][]value) (value, bool) {
 	var found []value
 	for _, col := range alts {
 		for _, v := range vals[col] {
-			if d.usable(g, part, v) {
+			if d.usable(g, part, v) && !slices.ContainsFunc(v.outRows(), func(r int) bool { return r != row }) {
 				found = append(found, v)
 			}
 		}

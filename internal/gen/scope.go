@@ -39,7 +39,8 @@ type analysis struct {
 	one   map[*pg.Node]bool // statements in WITH that change one row at most
 	nulls map[place]bool    // columns that are NULL in every row that meets the condition
 
-	// returned tells what a statement in WITH returns; nil in a read.
+	// returned tells what a statement in WITH returns, to one that reads from it; nil
+	// in a read.
 	returned func(*pg.Node) []returnedColumn
 	plain    bool // the outermost SELECT has one branch, no aggregate, no grouping
 

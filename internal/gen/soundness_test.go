@@ -36,7 +36,11 @@ func (s *soundness) check(t *testing.T) {
 		if strings.Contains(note, ":one") {
 			cmd, note = ":one", strings.ReplaceAll(note, ":one", "")
 		}
-		all = append(all, Statement{Name: "Read" + name, Cmd: cmd, SQL: sql, Args: 1, Outs: 1, Notes: []string{fmt.Sprintf("@cache %s(p1) %s", name, note)}})
+		args, key := 1, "p1"
+		if strings.Contains(sql, "$2") {
+			args, key = 2, "p1, p2"
+		}
+		all = append(all, Statement{Name: "Read" + name, Cmd: cmd, SQL: sql, Args: args, Outs: 1, Notes: []string{fmt.Sprintf("@cache %s(%s) %s", name, key, note)}})
 	}
 	got, err := derive(t, s.ddl, append(all, Statement{Name: "Write", Cmd: s.cmd, SQL: s.write, Args: s.args, Outs: s.outs})...)
 	if want, refused := strings.CutPrefix(s.want, "!"); refused {
@@ -334,6 +338,31 @@ CREATE VIEW bad AS SELECT id, x FROM moods WHERE state = 'a';
 			t.Parallel()
 
 			tc.check(t)
+		})
+	}
+}
+
+// TestRowsOfTheResult checks that a key isn't made of two rows of the result.
+func TestRowsOfTheResult(t *testing.T) {
+	t.Parallel()
+
+	ddl := roomsAndPosts + "CREATE TABLE pairs (a int, b int, x int);"
+	const d = "WITH d AS (UPDATE posts SET body = 1 WHERE body = $1 RETURNING room_id, id), "
+	for name, tc := range map[string]struct{ sql, want string }{
+		"one row":           {d + "p AS (INSERT INTO pairs (a, b) SELECT d.room_id, d.id FROM d) SELECT d.room_id, d.id FROM d", "r0(out1,out2)"},
+		"any two rows":      {d + "p AS (INSERT INTO pairs (a, b) SELECT d.room_id, e.id FROM d, d e) SELECT d.room_id, d.id FROM d", "!doesn't tell a"},
+		"a row and another": {d + "p AS (INSERT INTO pairs (a, b) SELECT d.room_id, 3 FROM d, d e) SELECT d.room_id, d.id FROM d", "r0(out1,3)"},
+		"two rows by another": {d + "q AS (INSERT INTO history (id, room_id) SELECT d.room_id, e.id FROM d, d e RETURNING id, room_id), " +
+			"p AS (INSERT INTO pairs (a, b) SELECT q.id, q.room_id FROM q) SELECT d.room_id, d.id FROM d", "!doesn't tell a"},
+		"one row by another": {d + "q AS (INSERT INTO history (id, room_id) SELECT d.room_id, d.id FROM d RETURNING id, room_id), " +
+			"p AS (INSERT INTO pairs (a, b) SELECT q.id, q.room_id FROM q) SELECT d.room_id, d.id FROM d", "r0(out1,out2)"},
+		"two rows that another joins": {d + "q AS (INSERT INTO history (id) SELECT d.room_id FROM d RETURNING id), " +
+			"p AS (INSERT INTO pairs (a, b) SELECT q.id, d.id FROM q, d) SELECT d.room_id, d.id FROM d", "!doesn't tell a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			(&soundness{ddl, []string{"SELECT x FROM pairs WHERE a = $1 AND b = $2"}, ":many", tc.sql, 1, 2, tc.want}).check(t)
 		})
 	}
 }

@@ -254,7 +254,24 @@ func (p *project) mapsOf(t *table) []*mapping {
 func (d *deriver) analysis() *analysis {
 	a := newAnalysis(d.p.schema)
 	a.bound, a.writes = &d.bound, true
-	a.returned = func(n *pg.Node) []returnedColumn { return d.returns[n] }
+	a.returned = func(n *pg.Node) []returnedColumn {
+		rows := map[int]int{} // whoever reads from it twice may bring any two rows together
+		var out []returnedColumn
+		for _, c := range d.returns[n] {
+			vals := make([]value, len(c.values))
+			for i, v := range c.values {
+				vals[i] = v.inRow(func(row int) int {
+					if rows[row] == 0 {
+						d.readings++
+						rows[row] = d.readings
+					}
+					return rows[row]
+				})
+			}
+			out = append(out, returnedColumn{c.name, c.class, vals})
+		}
+		return out
+	}
 	a.one = d.one
 	return a
 }
