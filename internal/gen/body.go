@@ -3,6 +3,7 @@ package gen
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,10 +16,12 @@ import (
 type effects struct {
 	stmts  []*pg.Node
 	sets   map[string]bool
-	all    bool   // NEW is assigned as a whole
-	skips  bool   // a trigger may leave the row as it is, by RETURN NULL
-	newRow bool   // a trigger may return NEW, which is NULL where a row is deleted
-	opaque string // why the body can't be read; the rest says nothing then
+	all    bool            // NEW is assigned as a whole
+	skips  bool            // a trigger may leave the row as it is, by RETURN NULL
+	old    bool            // OLD is assigned, as a whole or in part
+	gives  string          // of "NEW" and "OLD", those that a trigger may return; OLD only where the row need not go
+	vars   map[string]bool // names that don't stand for an argument throughout: of variables that are assigned, or that hide another one
+	opaque string          // why the body can't be read; the rest says nothing then
 }
 
 // effectsOf reads the body of a function, once.
@@ -30,7 +33,7 @@ func (f *function) effectsOf() *effects {
 }
 
 func (f *function) read() *effects {
-	e := &effects{sets: map[string]bool{}}
+	e := &effects{sets: map[string]bool{}, vars: map[string]bool{}}
 	switch {
 	case f.body == nil:
 		e.opaque = "pgaside has no text of it"
@@ -116,11 +119,17 @@ func (e *effects) plpgsql(f *pg.CreateFunctionStmt) {
 		e.hide("its parse tree can't be read")
 		return
 	}
-	b := plBody{e: e, newVar: -1}
+	b := plBody{e: e, newVar: -1, oldVar: -1}
 	_ = json.Unmarshal(funcs[0].Function["new_varno"], &b.newVar)
+	_ = json.Unmarshal(funcs[0].Function["old_varno"], &b.oldVar)
 	_ = json.Unmarshal(funcs[0].Function["datums"], &b.datums)
-	for _, d := range b.datums { // defaults of variables are expressions
+	seen := map[string]bool{}
+	for i, d := range b.datums { // defaults of variables are expressions
 		b.visit(d)
+		if name := b.name(i); name != "" {
+			e.vars[name] = e.vars[name] || seen[name] // a variable of a block hides it
+			seen[name] = true
+		}
 	}
 	var action any
 	if err := json.Unmarshal(funcs[0].Function["action"], &action); err != nil {
@@ -134,8 +143,25 @@ func (e *effects) plpgsql(f *pg.CreateFunctionStmt) {
 type plBody struct {
 	e      *effects
 	newVar int
+	oldVar int
 	datums []any
+	going  int // > 0: where TG_OP is 'DELETE'
 }
+
+// name returns the name of a variable; "" for what is no variable of its own.
+func (b *plBody) name(no int) string {
+	d, _ := b.datums[no].(map[string]any)
+	for _, kind := range []string{"PLpgSQL_var", "PLpgSQL_rec"} {
+		if v, ok := d[kind].(map[string]any); ok {
+			name, _ := v["refname"].(string)
+			return name
+		}
+	}
+	return ""
+}
+
+// onDelete is a condition under which a row goes.
+var onDelete = regexp.MustCompile(`(?i)^\s*\(?\s*tg_op\s*=\s*'DELETE'\s*\)?\s*$`)
 
 // plKnown are the kinds of statement whose effect is that of the expressions,
 // queries and statements in them.
@@ -151,6 +177,16 @@ func (b *plBody) visit(n any) {
 	case map[string]any:
 		keys := sortedKeys(n)
 		for _, k := range keys {
+			if cond, _ := n["cond"].(map[string]any); k == "then_body" && cond != nil {
+				if expr, _ := cond["PLpgSQL_expr"].(map[string]any); expr != nil {
+					if text, _ := expr["query"].(string); onDelete.MatchString(text) {
+						b.going++
+						b.visit(n[k])
+						b.going--
+						continue
+					}
+				}
+			}
 			if kind, ok := strings.CutPrefix(k, "PLpgSQL_stmt_"); ok {
 				b.statement(kind, n[k])
 			}
@@ -174,17 +210,30 @@ func (b *plBody) statement(kind string, n any) {
 		b.e.hide("it runs SQL that it makes (OPEN … FOR EXECUTE)")
 	case !plKnown[kind]:
 		b.e.hide(fmt.Sprintf("it has a statement that pgaside doesn't follow (%s)", kind))
-	case kind == "assign":
+	case kind == "assign", kind == "foreach_a":
 		no, _ := m["varno"].(float64)
 		b.assigned(int(no))
+	case kind == "getdiag":
+		items, _ := m["diag_items"].([]any)
+		for _, i := range items {
+			item, _ := i.(map[string]any)
+			diag, _ := item["PLpgSQL_diag_item"].(map[string]any)
+			no, _ := diag["target"].(float64)
+			b.assigned(int(no))
+		}
+	case kind == "call": // a variable may be assigned as an OUT parameter
+		b.called(m)
 	case kind == "return": // of a trigger: the row that is stored
 		expr, _ := m["expr"].(map[string]any)
 		inner, _ := expr["PLpgSQL_expr"].(map[string]any)
 		text, _ := inner["query"].(string)
-		switch strings.ToLower(strings.TrimSpace(text)) {
-		case "old":
+		switch word := strings.ToLower(strings.TrimSpace(text)); word {
 		case "new":
-			b.e.newRow = true
+			b.e.gives += "NEW"
+		case "old":
+			if b.going == 0 {
+				b.e.gives += "OLD"
+			}
 		case "null":
 			b.e.skips = true
 		default:
@@ -199,8 +248,12 @@ func (b *plBody) statement(kind string, n any) {
 // into notes the variables that a statement writes its result to.
 func (b *plBody) into(n any) {
 	m, _ := n.(map[string]any)
-	if rec, ok := m["PLpgSQL_rec"].(map[string]any); ok && rec["refname"] == "new" {
-		b.e.all = true
+	if rec, ok := m["PLpgSQL_rec"].(map[string]any); ok {
+		if no, ok := rec["dno"].(float64); ok {
+			b.assigned(int(no))
+		} else { // the first of all
+			b.assigned(0)
+		}
 	}
 	row, _ := m["PLpgSQL_row"].(map[string]any)
 	fields, _ := row["fields"].([]any)
@@ -211,22 +264,59 @@ func (b *plBody) into(n any) {
 	}
 }
 
+// called notes the variables that CALL may assign: any that is an argument.
+func (b *plBody) called(call map[string]any) {
+	expr, _ := call["expr"].(map[string]any)
+	inner, _ := expr["PLpgSQL_expr"].(map[string]any)
+	text, _ := inner["query"].(string)
+	tree, err := parseSQL(text)
+	if err != nil {
+		return // it is reported where it is taken for a statement
+	}
+	for _, s := range tree.GetStmts() {
+		walk(s.GetStmt(), func(m protoMessage) bool {
+			c, ok := m.(*pg.ColumnRef)
+			if !ok {
+				return true
+			}
+			parts, _ := columnPath(c)
+			for _, name := range parts {
+				b.e.vars[name] = true
+			}
+			switch {
+			case len(parts) == 0:
+			case parts[0] == "old":
+				b.e.old = true
+			case parts[0] == "new" && len(parts) > 1:
+				b.e.sets[parts[1]] = true
+			case parts[0] == "new":
+				b.e.all = true
+			}
+			return true
+		})
+	}
+}
+
 // assigned notes that a variable gets another value.
 func (b *plBody) assigned(no int) {
-	if no == b.newVar {
+	if no == b.newVar || no < 0 || no >= len(b.datums) {
 		b.e.all = true
 		return
 	}
-	if no < 0 || no >= len(b.datums) {
-		b.e.all = true
-		return
+	if name := b.name(no); name != "" {
+		b.e.vars[name] = true
 	}
+	b.e.old = b.e.old || no == b.oldVar
 	d, _ := b.datums[no].(map[string]any)
 	f, ok := d["PLpgSQL_recfield"].(map[string]any)
 	if !ok {
 		return
 	}
 	parent, _ := f["recparentno"].(float64)
+	b.e.old = b.e.old || int(parent) == b.oldVar
+	if name := b.name(int(parent)); name != "" {
+		b.e.vars[name] = true
+	}
 	if int(parent) != b.newVar {
 		return
 	}
@@ -286,9 +376,12 @@ func (s *schema) effectsOf(tr *trigger) *effects {
 	if len(fs) == 0 && tr.function == "suppress_redundant_updates_trigger" {
 		return &effects{}
 	}
-	i := slices.IndexFunc(fs, func(f *function) bool { return f.args == "" })
-	if i < 0 {
+	fs = slices.DeleteFunc(slices.Clone(fs), func(f *function) bool { return f.args != "" || tr.of != "" && f.schema != tr.of })
+	switch len(fs) {
+	case 0:
 		return &effects{opaque: fmt.Sprintf("the schema doesn't have function %s", tr.function)}
+	case 1:
+		return fs[0].effectsOf()
 	}
-	return fs[i].effectsOf()
+	return &effects{opaque: fmt.Sprintf("several schemas have a function %s", tr.function)}
 }

@@ -9,23 +9,24 @@ import (
 
 // change is what a statement, or a cascade of it, does to the rows of a table.
 type change struct {
-	table  *table
-	kind   string             // "inserts", "changes", "deletes"
-	old    map[string][]value // columns whose value before is known
-	new    map[string][]value // columns whose value after is known
-	sets   map[string]bool    // columns that change; nil: all
-	named  map[string]bool    // columns that SET names, even those that stay, for triggers
-	byDB   map[string]bool    // columns of an inserted row that a default fills
-	via    string             // the foreign keys that lead here
-	path   []string           // the tables on the way here, with this one
-	parent *table             // whose change leads here
-	notes  []note             // why a value isn't known
-	insert bool               // the row is new
-	upsert bool               // the row is one that ON CONFLICT found
-	inner  bool               // the statement stands in a WITH clause
-	never  bool               // no row can meet its condition
-	called bool               // a trigger or a function runs the statement
-	loc    int                // where the statement names the table
+	table     *table
+	kind      string             // "inserts", "changes", "deletes"
+	old       map[string][]value // columns whose value before is known
+	new       map[string][]value // columns whose value after is known
+	sets      map[string]bool    // columns that change; nil: all
+	named     map[string]bool    // columns that SET names, even those that stay, for triggers
+	byDB      map[string]bool    // columns of an inserted row that a default fills
+	via       string             // the foreign keys that lead here
+	path      []string           // the tables on the way here, with this one
+	parent    *table             // whose change leads here
+	notes     []note             // why a value isn't known
+	insert    bool               // the row is new
+	upsert    bool               // the row is one that ON CONFLICT found
+	conflicts bool               // ON CONFLICT: the row may not come, though triggers have run for it
+	inner     bool               // the statement stands in a WITH clause
+	never     bool               // no row can meet its condition
+	called    bool               // a trigger or a function runs the statement
+	loc       int                // where the statement names the table
 
 	rewritten map[string]bool // columns that a trigger assigns, or that follow from these
 	rows      *rowSet         // the rows, for lookups; nil where they can't be selected
@@ -60,20 +61,33 @@ func (d *deriver) change(c *change) {
 }
 
 // kin lists a table and those that share rows with it: those it inherits from or
-// is a partition of, and its own heirs and partitions.
+// is a partition of, its own heirs and partitions, and what else these inherit from.
 func kin(t *table) []*table {
+	above := t.related(func(t *table) []*table { return t.parents })
+	all := append(above, t.below()...)
+	for _, heir := range t.below() {
+		all = append(all, heir.related(func(t *table) []*table { return t.parents })...)
+	}
+	var out []*table
+	for _, t := range all {
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// below lists a table, its heirs and partitions, and theirs.
+func (t *table) below() []*table {
+	return t.related(func(t *table) []*table { return t.heirs })
+}
+
+func (t *table) related(next func(*table) []*table) []*table {
 	all := []*table{t}
-	for _, up := range []bool{true, false} {
-		queue := []*table{t}
-		for i := 0; i < len(queue); i++ {
-			next := queue[i].heirs
-			if up {
-				next = queue[i].parents
-			}
-			for _, r := range next {
-				if !slices.Contains(all, r) {
-					all, queue = append(all, r), append(queue, r)
-				}
+	for i := 0; i < len(all); i++ {
+		for _, r := range next(all[i]) {
+			if !slices.Contains(all, r) {
+				all = append(all, r)
 			}
 		}
 	}
@@ -98,6 +112,7 @@ func (c *change) String() string {
 	if c.rows != nil {
 		fmt.Fprintf(&b, "|%s|%s", c.rows.from, c.rows.where)
 	}
+	fmt.Fprintf(&b, "|%v|%v", sortedKeys(c.named), c.conflicts) // for triggers
 	return b.String()
 }
 
@@ -108,6 +123,14 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(out)
 	return out
+}
+
+// moves reports whether an update may take a row to another partition, which it
+// leaves and comes to by a DELETE and an INSERT.
+func (c *change) moves() bool {
+	return c.kind == "changes" && slices.ContainsFunc(kin(c.table), func(t *table) bool {
+		return slices.ContainsFunc(t.partedBy, func(col string) bool { return c.sets[col] || c.named[col] })
+	})
 }
 
 func (tr *trigger) fires(c *change) bool {
@@ -137,7 +160,7 @@ func (c *change) touches(m *mapping) bool {
 	if c.sets == nil || m.occ.refAll {
 		return true
 	}
-	if m.table != c.table && slices.Contains(m.table.parents, c.table) {
+	if m.table != c.table && slices.Contains(c.table.below(), m.table) {
 		return true // the row may move to another partition
 	}
 	for col := range c.sets {
@@ -168,16 +191,30 @@ func (d *deriver) need(c *change, m *mapping) {
 		if c.called {
 			tuple.from = strings.TrimPrefix(c.via, " by ")
 		}
+		// Parts that come from the result must stand in one row of it.
+		rows := []int{0}
+		for _, vs := range side.vals {
+			for _, v := range vs {
+				rows = append(rows, v.outRows()...)
+			}
+		}
+		slices.Sort(rows)
 		var missing []string
 		void := false
-		for k, alts := range m.cols {
-			best, ok := d.pick(m.read.g, k, alts, side.vals)
-			if !ok {
-				missing = append(missing, alts[0])
-				continue
+		for _, row := range slices.Compact(rows) {
+			tuple.parts, missing, void = nil, nil, false
+			for k, alts := range m.cols {
+				best, ok := d.pickIn(row, m.read.g, k, alts, side.vals)
+				if !ok {
+					missing = append(missing, alts[0])
+					continue
+				}
+				void = void || best.kind == isNull
+				tuple.parts = append(tuple.parts, best)
 			}
-			void = void || best.kind == isNull
-			tuple.parts = append(tuple.parts, best)
+			if void || len(missing) == 0 {
+				break
+			}
 		}
 		if void {
 			continue
@@ -229,6 +266,9 @@ func (t *keyTuple) spread() []*keyTuple {
 }
 
 func (d *deriver) add(t *keyTuple) {
+	for i := range t.parts {
+		t.parts[i] = t.parts[i].inRow(func(int) int { return 0 })
+	}
 	for _, t := range t.spread() {
 		id := fmt.Sprintf("%s %v", t.g.name, t.parts)
 		if !d.tuples[id] {
@@ -261,10 +301,15 @@ func (d *deriver) absent(c *change, m *mapping) bool {
 
 // pick chooses the value of a key part among the columns that equal it.
 func (d *deriver) pick(g *group, part int, alts []string, vals map[string][]value) (value, bool) {
+	return d.pickIn(0, g, part, alts, vals)
+}
+
+// pickIn is pick for a key whose parts may stand in one row of the result.
+func (d *deriver) pickIn(row int, g *group, part int, alts []string, vals map[string][]value) (value, bool) {
 	var found []value
 	for _, col := range alts {
 		for _, v := range vals[col] {
-			if d.usable(g, part, v) {
+			if d.usable(g, part, v) && !slices.ContainsFunc(v.outRows(), func(r int) bool { return r != row }) {
 				found = append(found, v)
 			}
 		}

@@ -352,6 +352,7 @@ func (p *project) mapRead(r *cachedRead) {
 			continue
 		}
 		one := analyzeRead(p.schema, arm)
+		one.plain = false // without the row, another arm may bring another one
 		one.findRefs(sel) // all of the query is read, whichever arm holds
 		p.mapTables(r, one, sel, vias)
 	}

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -221,11 +222,11 @@ func (s *schema) inline(n *pg.Node) *pg.Node {
 					if alias == nil {
 						alias = &pg.Alias{Aliasname: f.name}
 					}
-					if len(alias.GetColnames()) == 0 {
-						alias.Colnames = f.columns
+					if cols, ok := s.returnedNames(f, body, alias); ok {
+						alias.Colnames = cols
+						n.Node = &pg.Node_RangeSubselect{RangeSubselect: &pg.RangeSubselect{Lateral: true, Subquery: body, Alias: alias}}
+						changed = true
 					}
-					n.Node = &pg.Node_RangeSubselect{RangeSubselect: &pg.RangeSubselect{Lateral: true, Subquery: body, Alias: alias}}
-					changed = true
 				}
 			}
 			if body, _ := s.bodyOf(n.GetFuncCall()); body != nil {
@@ -241,6 +242,56 @@ func (s *schema) inline(n *pg.Node) *pg.Node {
 	return out
 }
 
+// returnedNames lists the names of the columns that a function returns, which are
+// not those of its SELECT: of its row type, changed by the alias.
+func (s *schema) returnedNames(f *function, body *pg.Node, alias *pg.Alias) ([]*pg.Node, bool) {
+	out := slices.Clone(f.columns)
+	if f.rowType != nil {
+		parts := names(f.rowType.GetNames())
+		t := s.tables[qualified(schemaOf(f.rowType.GetNames()), parts[len(parts)-1])]
+		targets := body.GetSelectStmt().GetTargetList()
+		switch {
+		case t != nil && t.view == nil:
+			for _, c := range t.cols {
+				out = append(out, pg.MakeStrNode(c.name))
+			}
+		case len(targets) == 1 && !starred(body.GetSelectStmt()):
+			out = append(out, pg.MakeStrNode(alias.GetAliasname()))
+		case len(targets) == 0 || starred(body.GetSelectStmt()) || len(alias.GetColnames()) != len(targets):
+			return nil, false
+		}
+	}
+	for i, name := range alias.GetColnames() {
+		if i < len(out) {
+			out[i] = name
+		} else {
+			out = append(out, name)
+		}
+	}
+	return out, true
+}
+
+// ofTables gives the names of tables in a body their schema, so that no WITH around
+// the place to which it comes can take them.
+func (s *schema) ofTables(n *pg.Node) *pg.Node {
+	ctes := map[string]bool{}
+	walk(n, func(m protoMessage) bool {
+		if c, ok := m.(*pg.CommonTableExpr); ok {
+			ctes[c.GetCtename()] = true
+		}
+		return true
+	})
+	walk(n, func(m protoMessage) bool {
+		if r, ok := m.(*pg.RangeVar); ok && r.GetSchemaname() == "" && !ctes[r.GetRelname()] {
+			if t, _ := s.find("", r.GetRelname()); t != nil {
+				r.Schemaname = t.schema
+			}
+		}
+		return true
+	})
+	return n
+}
+
 // bodyOf returns the body of the function that is called, with the arguments in
 // the place of its parameters; nil when it isn't one SELECT in SQL.
 func (s *schema) bodyOf(call *pg.FuncCall) (*pg.Node, *function) {
@@ -252,10 +303,10 @@ func (s *schema) bodyOf(call *pg.FuncCall) (*pg.Node, *function) {
 		return nil, nil
 	}
 	f := s.functions[parts[len(parts)-1]][0]
-	return s.withArgs(f.effectsOf().stmts[0], f, call, func(n *pg.Node) bool {
+	return s.ofTables(s.withArgs(f.effectsOf().stmts[0], f, call, func(n *pg.Node) bool {
 		parts, star := columnPath(n.GetColumnRef())
 		return fixed(n) || !star && len(parts) == 2 && !tableNames(f.effectsOf().stmts[0])[parts[0]]
-	}), f
+	})), f
 }
 
 // tableNames are the names that stand for tables in a statement.
@@ -279,16 +330,15 @@ type call struct {
 	node *pg.FuncCall // nil when its arguments can't be told
 }
 
-// volatileCalls lists the calls of functions of the schema that a statement
-// makes, by name, through operators of the schema or in the views it reads, and
-// that may change tables.
-func (s *schema) volatileCalls(m protoMessage) []call {
+// ownCalls lists the calls of functions of the schema that a statement makes, by
+// name, through operators of the schema or in the views it reads.
+func (s *schema) ownCalls(m protoMessage) []call {
 	var out []call
 	views := map[*table]bool{}
 	inView := false
 	var visit func(m protoMessage) bool
 	add := func(name string, node *pg.FuncCall) {
-		if own := s.function(name); own == nil || own.volatile != "volatile" {
+		if s.function(name) == nil {
 			return
 		}
 		if inView {

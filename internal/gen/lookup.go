@@ -79,7 +79,7 @@ func (d *deriver) rowsOf(top bool, n *pg.Node, rel *pg.RangeVar, where *pg.Node,
 		// As many rows must change as were locked, or else some have come in between.
 		if slices.ContainsFunc(k.triggers, func(tr *trigger) bool {
 			e := d.p.schema.effectsOf(tr)
-			return tr.before && (e.skips || tr.del && e.newRow && n.GetDeleteStmt() != nil)
+			return tr.before && (e.skips || tr.del && strings.Contains(e.gives, "NEW") && n.GetDeleteStmt() != nil)
 		}) {
 			d.noRows = "a trigger may keep some of the rows, so that nobody can tell whether others came"
 			return nil

@@ -62,7 +62,7 @@ func (d *deriver) merge(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown 
 		out = append(out, c)
 	}
 	if len(s.GetReturningList()) > 0 {
-		d.keep(n, matched, d.returning(matched, s.GetReturningList(), nil), nil, nil)
+		d.keep(n, nil, d.returning(matched, s.GetReturningList(), nil), nil, nil) // of whichever branch
 	}
 	return out
 }
@@ -71,17 +71,22 @@ func (d *deriver) mergeInsert(c *change, when *pg.MergeWhenClause, source *analy
 	t := c.table
 	var cols []*column
 	for _, n := range when.GetTargetList() {
-		if col := t.col(n.GetResTarget().GetName()); col != nil {
-			cols = append(cols, col)
-		}
-	}
-	if len(when.GetTargetList()) == 0 {
-		cols = t.cols
+		cols = append(cols, t.col(n.GetResTarget().GetName()))
 	}
 	given := map[string]bool{}
+	if len(when.GetTargetList()) == 0 && !d.throughView {
+		cols = t.cols
+	} else if len(when.GetTargetList()) == 0 && len(when.GetValues()) > 0 {
+		for _, col := range t.cols { // a view has them in an order of its own
+			given[col.name] = true
+		}
+	}
 	for i, col := range cols {
 		if i >= len(when.GetValues()) {
 			break
+		}
+		if col == nil {
+			continue
 		}
 		given[col.name] = true
 		n := when.GetValues()[i]

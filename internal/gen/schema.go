@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 )
 
 // schema is what the DDL says.
@@ -39,10 +41,14 @@ type table struct {
 	parents      []*table // by inheritance or partitioning
 	heirs        []*table // tables that inherit from it, and its partitions
 	inherited    bool     // some heirs are no partitions: its keys are not unique among them
+	partition    bool     // it is one
+	detached     bool     // it was one, or an heir; it keeps the foreign keys that it had
+	partedBy     []string // the columns that tell in which partition a row is
 
 	view     *pg.SelectStmt // the body of a view
 	viewCols []string       // names given in CREATE VIEW v(a, b)
 	outdated string         // a view whose text no longer says what it reads, and why
+	defaults bool           // a view with defaults of its own
 
 	checks map[string]bool // names of constraints that say nothing of keys
 }
@@ -60,11 +66,13 @@ type column struct {
 	collation  string
 	nondetColl bool // compared by a nondeterministic collation
 	cuts       bool // varchar(n), timestamptz(p): stores less than it is given
+	inherited  bool // it goes with the column of a parent
 }
 
 type unique struct {
 	name    string
 	cols    []string
+	with    []string // INCLUDE: the key goes with these as well
 	primary bool
 	partial bool // by WHERE, by expression, or deferrable: proves nothing
 	nulls   bool // NULLS NOT DISTINCT
@@ -90,6 +98,7 @@ type trigger struct {
 	name       string
 	pos        Position
 	function   string   // that a trigger runs
+	of         string   // the schema that is named before it; "" for none
 	args       []string // of the trigger
 	before     bool     // it runs before the row is stored, and for each row
 	nothing    bool     // a rule that does nothing besides the statement
@@ -99,14 +108,16 @@ type trigger struct {
 }
 
 type function struct {
+	schema   string
 	name     string
 	args     string // the types of its arguments
 	params   []funcParam
 	pos      Position
 	volatile string // "volatile", "stable", "immutable"
 	language string
-	settings bool       // it has SET …
-	columns  []*pg.Node // names of what it returns: OUT and TABLE parameters
+	settings bool         // it has SET …
+	columns  []*pg.Node   // names of what it returns: OUT and TABLE parameters
+	rowType  *pg.TypeName // what it returns otherwise
 	body     *pg.CreateFunctionStmt
 	effects  *effects // see effectsOf
 }
@@ -301,7 +312,11 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		s.createIndex(stmt.GetIndexStmt())
 	case stmt.GetViewStmt() != nil:
 		v := stmt.GetViewStmt()
+		was := s.lookup(v.GetView())
 		t := s.newTable(v.GetView(), pos)
+		if v.GetReplace() && was != nil {
+			t.triggers, t.defaults = was.triggers, was.defaults
+		}
 		t.view = v.GetQuery().GetSelectStmt()
 		t.viewCols = names(v.GetAliases())
 	case stmt.GetCreateTableAsStmt() != nil:
@@ -316,6 +331,8 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		}
 	case stmt.GetCreateEnumStmt() != nil:
 		s.enums[joinName(names(stmt.GetCreateEnumStmt().GetTypeName()))] = true
+	case stmt.GetAlterEnumStmt() != nil:
+		s.renameValue(stmt.GetAlterEnumStmt(), pos)
 	case stmt.GetCreateDomainStmt() != nil:
 		d := stmt.GetCreateDomainStmt()
 		c := &column{typ: typeName(d.GetTypeName()), cuts: len(d.GetTypeName().GetTypmods()) > 0}
@@ -371,7 +388,7 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 			t.triggers = slices.DeleteFunc(t.triggers, func(o *trigger) bool { return o.name == c.GetTrigname() })
 		}
 		t.triggers = append(t.triggers, &trigger{
-			what: "trigger", name: c.GetTrigname(), pos: pos, cols: names(c.GetColumns()), function: lastName(c.GetFuncname()), args: names(c.GetArgs()),
+			what: "trigger", name: c.GetTrigname(), pos: pos, cols: names(c.GetColumns()), function: lastName(c.GetFuncname()), of: schemaOf(c.GetFuncname()), args: names(c.GetArgs()),
 			ins: e&ins != 0, upd: e&upd != 0, del: e&del != 0, trunc: e&trunc != 0, before: c.GetTiming()&before != 0 && c.GetRow(),
 		})
 	case stmt.GetRuleStmt() != nil:
@@ -393,6 +410,9 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		s.rename(stmt.GetRenameStmt(), pos)
 	case stmt.GetAlterObjectSchemaStmt() != nil:
 		a := stmt.GetAlterObjectSchemaStmt()
+		if o := a.GetObject().GetObjectWithArgs(); o != nil {
+			s.renameFunction(o, a.GetNewschema(), "")
+		}
 		if t := s.lookup(a.GetRelation()); a.GetRelation() != nil && t != nil {
 			s.outdate(t, fmt.Sprintf("%s moved to another schema at %s", t, pos))
 			delete(s.tables, qualified(t.schema, t.name))
@@ -468,7 +488,11 @@ func (s *schema) createTable(c *pg.CreateStmt, pos Position) *Finding {
 			return unknownTable(pos, "INHERITS or PARTITION OF", p.GetRangeVar())
 		}
 		for _, pc := range parent.cols {
+			if t.col(pc.name) != nil {
+				continue // of several parents
+			}
 			cp := *pc
+			cp.inherited = true
 			t.cols = append(t.cols, &cp)
 		}
 		relate(parent, t, c.GetPartbound() != nil)
@@ -492,6 +516,11 @@ func (s *schema) createTable(c *pg.CreateStmt, pos Position) *Finding {
 	}
 	for _, k := range c.GetConstraints() {
 		s.addConstraint(t, k.GetConstraint(), "", pos)
+	}
+	for _, n := range c.GetPartspec().GetPartParams() {
+		e := n.GetPartitionElem()
+		t.partedBy = append(t.partedBy, e.GetName())
+		walkColumns(e.GetExpr(), func(name string) { t.partedBy = append(t.partedBy, name) })
 	}
 	t.referPrimary()
 	return nil
@@ -520,6 +549,8 @@ func relate(parent, heir *table, partition bool) {
 	parent.heirs = append(parent.heirs, heir)
 	heir.parents = append(heir.parents, parent)
 	parent.inherited = parent.inherited || !partition
+	heir.partition = heir.partition || partition
+	heir.detached = false
 }
 
 func (s *schema) addColumn(t *table, d *pg.ColumnDef, pos Position) {
@@ -622,7 +653,9 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		} else {
 			name = s.constraintName(t, k.GetConname(), keys, "key")
 		}
-		t.uniques = append(t.uniques, unique{name: name, cols: keys, primary: primary, partial: deferrable, nulls: k.GetNullsNotDistinct()})
+		t.uniques = append(t.uniques, unique{
+			name: name, cols: keys, with: names(k.GetIncluding()), primary: primary, partial: deferrable, nulls: k.GetNullsNotDistinct(),
+		})
 	case pg.ConstrType_CONSTR_CHECK, pg.ConstrType_CONSTR_EXCLUSION:
 		label, cols := "check", map[string]bool{}
 		walkColumns(k.GetRawExpr(), func(name string) { cols[name] = true })
@@ -720,53 +753,16 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 	defer t.referPrimary()
 	for _, n := range a.GetCmds() {
 		c := n.GetAlterTableCmd()
+		of := []*table{t}
+		if a.GetRelation().GetInh() { // not ONLY
+			of = t.below()
+		}
+		for _, o := range of {
+			if o == t || !o.detached {
+				s.alterColumn(o, c, o != t, pos)
+			}
+		}
 		switch c.GetSubtype() {
-		case pg.AlterTableType_AT_AddColumn:
-			if c.GetMissingOk() && t.col(c.GetDef().GetColumnDef().GetColname()) != nil {
-				continue
-			}
-			s.addColumn(t, c.GetDef().GetColumnDef(), pos)
-			s.widened(t, pos)
-		case pg.AlterTableType_AT_DropColumn:
-			t.dropColumn(c.GetName())
-			for _, child := range s.tables {
-				child.fks = slices.DeleteFunc(child.fks, func(fk *foreignKey) bool { return fk.refTable == t && slices.Contains(fk.refCols, c.GetName()) })
-			}
-		case pg.AlterTableType_AT_AlterColumnType:
-			if col := t.col(c.GetName()); col != nil {
-				col.nondetColl = false
-				s.setType(col, c.GetDef().GetColumnDef().GetTypeName())
-				s.collate(col, c.GetDef().GetColumnDef().GetCollClause())
-			}
-		case pg.AlterTableType_AT_ColumnDefault:
-			if col := t.col(c.GetName()); col != nil {
-				col.def = c.GetDef()
-			}
-		case pg.AlterTableType_AT_SetNotNull:
-			if col := t.col(c.GetName()); col != nil {
-				col.notNull = true
-			}
-		case pg.AlterTableType_AT_DropNotNull:
-			if col := t.col(c.GetName()); col != nil {
-				col.notNull = false
-			}
-		case pg.AlterTableType_AT_AddIdentity:
-			if col := t.col(c.GetName()); col != nil {
-				col.identity = true
-			}
-		case pg.AlterTableType_AT_DropIdentity:
-			if col := t.col(c.GetName()); col != nil {
-				col.identity = false
-			}
-		case pg.AlterTableType_AT_SetExpression:
-			if col := t.col(c.GetName()); col != nil {
-				col.genRefs = nil
-				walkColumns(c.GetDef(), func(name string) { col.genRefs = append(col.genRefs, name) })
-			}
-		case pg.AlterTableType_AT_DropExpression:
-			if col := t.col(c.GetName()); col != nil {
-				col.generated, col.genRefs = false, nil
-			}
 		case pg.AlterTableType_AT_AddConstraint:
 			s.addConstraint(t, c.GetDef().GetConstraint(), "", pos)
 		case pg.AlterTableType_AT_AlterConstraint, pg.AlterTableType_AT_ValidateConstraint:
@@ -800,6 +796,12 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 			if p := s.lookup(c.GetDef().GetPartitionCmd().GetName()); p != nil {
 				relate(t, p, true)
 			}
+		case pg.AlterTableType_AT_DetachPartition:
+			if p := s.lookup(c.GetDef().GetPartitionCmd().GetName()); p != nil {
+				p.detached = true
+			}
+		case pg.AlterTableType_AT_DropInherit:
+			t.detached = len(t.parents) < 2
 		}
 	}
 	return nil
@@ -818,6 +820,75 @@ func (s *schema) dropKey(t *table, name string) {
 					fk.deferrable = true
 				}
 			}
+		}
+	}
+}
+
+// alterColumn does to a column what ALTER TABLE says, of the table that it names or
+// of an heir of that.
+func (s *schema) alterColumn(t *table, c *pg.AlterTableCmd, heir bool, pos Position) {
+	switch c.GetSubtype() {
+	case pg.AlterTableType_AT_AddColumn:
+		d := c.GetDef().GetColumnDef()
+		if (c.GetMissingOk() || heir) && t.col(d.GetColname()) != nil {
+			return
+		}
+		if heir { // keys are not inherited, and those of partitions stand above them
+			d = proto.Clone(d).(*pg.ColumnDef)
+			d.Constraints = slices.DeleteFunc(d.Constraints, func(n *pg.Node) bool {
+				switch n.GetConstraint().GetContype() {
+				case pg.ConstrType_CONSTR_PRIMARY, pg.ConstrType_CONSTR_UNIQUE, pg.ConstrType_CONSTR_FOREIGN:
+					return true
+				}
+				return false
+			})
+		}
+		s.addColumn(t, d, pos)
+		t.col(d.GetColname()).inherited = heir
+		s.widened(t, pos)
+	case pg.AlterTableType_AT_DropColumn:
+		if col := t.col(c.GetName()); heir && col != nil && !col.inherited && !t.partition {
+			return // the heir's own as well
+		}
+		t.dropColumn(c.GetName())
+		for _, child := range s.tables {
+			child.fks = slices.DeleteFunc(child.fks, func(fk *foreignKey) bool { return fk.refTable == t && slices.Contains(fk.refCols, c.GetName()) })
+		}
+	case pg.AlterTableType_AT_AlterColumnType:
+		if col := t.col(c.GetName()); col != nil {
+			col.nondetColl = false
+			s.setType(col, c.GetDef().GetColumnDef().GetTypeName())
+			s.collate(col, c.GetDef().GetColumnDef().GetCollClause())
+		}
+	case pg.AlterTableType_AT_ColumnDefault:
+		t.defaults = t.defaults || t.view != nil
+		if col := t.col(c.GetName()); col != nil {
+			col.def = c.GetDef()
+		}
+	case pg.AlterTableType_AT_SetNotNull:
+		if col := t.col(c.GetName()); col != nil {
+			col.notNull = true
+		}
+	case pg.AlterTableType_AT_DropNotNull:
+		if col := t.col(c.GetName()); col != nil {
+			col.notNull = false
+		}
+	case pg.AlterTableType_AT_AddIdentity:
+		if col := t.col(c.GetName()); col != nil {
+			col.identity = true
+		}
+	case pg.AlterTableType_AT_DropIdentity:
+		if col := t.col(c.GetName()); col != nil {
+			col.identity = false
+		}
+	case pg.AlterTableType_AT_SetExpression:
+		if col := t.col(c.GetName()); col != nil {
+			col.genRefs = nil
+			walkColumns(c.GetDef(), func(name string) { col.genRefs = append(col.genRefs, name) })
+		}
+	case pg.AlterTableType_AT_DropExpression:
+		if col := t.col(c.GetName()); col != nil {
+			col.generated, col.genRefs = false, nil
 		}
 	}
 }
@@ -864,6 +935,34 @@ func (s *schema) widened(t *table, pos Position) {
 	}
 }
 
+// renameValue follows ALTER TYPE … RENAME VALUE: defaults have the new name, and
+// views that speak of the old one mean the new one.
+func (s *schema) renameValue(a *pg.AlterEnumStmt, pos Position) {
+	old := a.GetOldVal()
+	if old == "" {
+		return
+	}
+	speaks := func(m protoMessage) bool {
+		found := false
+		walk(m, func(m protoMessage) bool {
+			k, ok := m.(*pg.A_Const)
+			found = found || ok && k.GetSval().GetSval() == old
+			return !found
+		})
+		return found
+	}
+	for _, t := range s.tables {
+		if t.view != nil && speaks(t.view) {
+			t.outdated = fmt.Sprintf("value %s of an enum was renamed at %s", old, pos)
+		}
+		for _, c := range t.cols {
+			if c.def != nil && speaks(c.def) && c.typ == joinName(names(a.GetTypeName())) {
+				c.def = unknownNode()
+			}
+		}
+	}
+}
+
 // reads counts how often a statement names a table.
 func reads(sel protoMessage, t *table) int {
 	n := 0
@@ -878,7 +977,7 @@ func reads(sel protoMessage, t *table) int {
 
 func (t *table) dropColumn(name string) {
 	t.cols = slices.DeleteFunc(t.cols, func(c *column) bool { return c.name == name })
-	t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return slices.Contains(u.cols, name) })
+	t.uniques = slices.DeleteFunc(t.uniques, func(u unique) bool { return slices.Contains(u.cols, name) || slices.Contains(u.with, name) })
 	t.fks = slices.DeleteFunc(t.fks, func(f *foreignKey) bool { return slices.Contains(f.cols, name) })
 }
 
@@ -898,11 +997,14 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 		}
 		u.cols = append(u.cols, p.GetIndexElem().GetName())
 	}
+	for _, p := range i.GetIndexIncludingParams() {
+		u.with = append(u.with, p.GetIndexElem().GetName())
+	}
 	t.uniques = append(t.uniques, u)
 }
 
 func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
-	f := &function{name: lastName(c.GetFuncname()), pos: pos, volatile: "volatile", body: c}
+	f := &function{schema: cmp.Or(schemaOf(c.GetFuncname()), "public"), name: lastName(c.GetFuncname()), pos: pos, volatile: "volatile", body: c}
 	for _, p := range c.GetParameters() {
 		switch p := p.GetFunctionParameter(); p.GetMode() {
 		case pg.FunctionParameterMode_FUNC_PARAM_OUT, pg.FunctionParameterMode_FUNC_PARAM_TABLE:
@@ -911,6 +1013,9 @@ func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
 			f.args += typeName(p.GetArgType()) + ","
 			f.params = append(f.params, funcParam{p.GetName(), typeName(p.GetArgType())})
 		}
+	}
+	if r := c.GetReturnType(); r != nil && len(f.columns) == 0 {
+		f.rowType = r
 	}
 	for _, o := range c.GetOptions() {
 		if e := o.GetDefElem(); e.GetDefname() == "language" {
@@ -926,7 +1031,7 @@ func (s *schema) createFunction(c *pg.CreateFunctionStmt, pos Position) {
 		f.volatile = v
 	}
 	if c.GetReplace() {
-		s.functions[f.name] = slices.DeleteFunc(s.functions[f.name], func(o *function) bool { return o.args == f.args })
+		s.functions[f.name] = slices.DeleteFunc(s.functions[f.name], func(o *function) bool { return o.args == f.args && o.schema == f.schema })
 	}
 	s.functions[f.name] = append(s.functions[f.name], f)
 }
@@ -943,13 +1048,52 @@ func volatility(options []*pg.Node) string {
 
 func (s *schema) alterFunction(a *pg.AlterFunctionStmt) {
 	v := volatility(a.GetActions())
-	if v == "" {
-		return
-	}
-	args, named := signature(a.GetFunc())
+	sets := slices.ContainsFunc(a.GetActions(), func(n *pg.Node) bool { return n.GetDefElem().GetDefname() == "set" })
 	for _, f := range s.functions[lastName(a.GetFunc().GetObjname())] {
-		if !named || f.args == args {
-			f.volatile = v
+		if f.is(a.GetFunc()) {
+			f.volatile = cmp.Or(v, f.volatile)
+			f.settings = f.settings || sets
+		}
+	}
+}
+
+// is reports whether DDL means this function.
+func (f *function) is(o *pg.ObjectWithArgs) bool {
+	args, named := signature(o)
+	return f.name == lastName(o.GetObjname()) && f.schema == cmp.Or(schemaOf(o.GetObjname()), "public") && (!named || f.args == args)
+}
+
+// schemaOf returns the schema of a qualified name; "" without one.
+func schemaOf(nodes []*pg.Node) string {
+	if parts := names(nodes); len(parts) > 1 {
+		return parts[len(parts)-2]
+	}
+	return ""
+}
+
+// renameFunction gives a function another name, with the triggers and operators
+// that run it.
+func (s *schema) renameFunction(o *pg.ObjectWithArgs, schema, name string) {
+	old := lastName(o.GetObjname())
+	for _, f := range slices.Clone(s.functions[old]) {
+		if !f.is(o) {
+			continue
+		}
+		from := f.schema
+		f.schema, f.name = cmp.Or(schema, f.schema), cmp.Or(name, f.name)
+		s.functions[old] = slices.DeleteFunc(s.functions[old], func(o *function) bool { return o == f })
+		s.functions[f.name] = append(s.functions[f.name], f)
+		for _, t := range s.tables {
+			for _, tr := range t.triggers {
+				if f.args == "" && tr.function == old && cmp.Or(tr.of, "public") == from {
+					tr.function, tr.of = f.name, f.schema
+				}
+			}
+		}
+		for _, op := range s.operators {
+			if op.function == old {
+				op.function = f.name
+			}
 		}
 	}
 }
@@ -976,6 +1120,10 @@ func (s *schema) function(name string) *function {
 
 func (s *schema) rename(r *pg.RenameStmt, pos Position) {
 	if s.renameIndex(r) {
+		return
+	}
+	if o := r.GetObject().GetObjectWithArgs(); o != nil {
+		s.renameFunction(o, "", r.GetNewname())
 		return
 	}
 	t := s.lookup(r.GetRelation())
@@ -1012,34 +1160,42 @@ func (s *schema) rename(r *pg.RenameStmt, pos Position) {
 			}
 		}
 	case pg.ObjectType_OBJECT_COLUMN:
-		rename := func(cols []string) {
-			for i := range cols {
-				if cols[i] == r.GetSubname() {
-					cols[i] = r.GetNewname()
-				}
+		for _, t := range t.below() {
+			s.renameColumn(t, r, pos)
+		}
+	}
+}
+
+func (s *schema) renameColumn(t *table, r *pg.RenameStmt, pos Position) {
+	rename := func(cols []string) {
+		for i := range cols {
+			if cols[i] == r.GetSubname() {
+				cols[i] = r.GetNewname()
 			}
 		}
-		if c := t.col(r.GetSubname()); c != nil {
-			c.name = r.GetNewname()
-		}
-		for _, c := range t.cols {
-			rename(c.genRefs)
-		}
-		for _, u := range t.uniques {
-			rename(u.cols)
-		}
-		for _, fk := range t.fks {
-			rename(fk.cols)
-			rename(fk.setCols)
-		}
-		for _, tr := range t.triggers {
-			rename(tr.cols)
-		}
-		s.outdate(t, fmt.Sprintf("column %s of %s was renamed at %s", r.GetSubname(), t, pos))
-		for _, fk := range s.children(t) {
-			fk.refCols = slices.Clone(fk.refCols)
-			rename(fk.refCols)
-		}
+	}
+	if c := t.col(r.GetSubname()); c != nil {
+		c.name = r.GetNewname()
+	}
+	for _, c := range t.cols {
+		rename(c.genRefs)
+	}
+	for _, u := range t.uniques {
+		rename(u.cols)
+		rename(u.with)
+	}
+	for _, fk := range t.fks {
+		rename(fk.cols)
+		rename(fk.setCols)
+	}
+	for _, tr := range t.triggers {
+		rename(tr.cols)
+	}
+	rename(t.partedBy)
+	s.outdate(t, fmt.Sprintf("column %s of %s was renamed at %s", r.GetSubname(), t, pos))
+	for _, fk := range s.children(t) {
+		fk.refCols = slices.Clone(fk.refCols)
+		rename(fk.refCols)
 	}
 }
 
@@ -1069,9 +1225,8 @@ func (s *schema) drop(d *pg.DropStmt) {
 			parts = names(tn.GetNames())
 		}
 		if f := o.GetObjectWithArgs(); f != nil {
-			args, named := signature(f)
 			name := lastName(f.GetObjname())
-			s.functions[name] = slices.DeleteFunc(s.functions[name], func(o *function) bool { return !named || o.args == args })
+			s.functions[name] = slices.DeleteFunc(s.functions[name], func(o *function) bool { return o.is(f) })
 			continue
 		}
 		if len(parts) == 0 {

@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -38,7 +39,8 @@ type analysis struct {
 	one   map[*pg.Node]bool // statements in WITH that change one row at most
 	nulls map[place]bool    // columns that are NULL in every row that meets the condition
 
-	// returned tells what a statement in WITH returns; nil in a read.
+	// returned tells what a statement in WITH returns, to one that reads from it; nil
+	// in a read.
 	returned func(*pg.Node) []returnedColumn
 	plain    bool // the outermost SELECT has one branch, no aggregate, no grouping
 
@@ -234,6 +236,9 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 				a.connect(more[i].at, to, nil)
 			}
 		}
+		if sc.barrier && len(sel.GetSortClause()) == 0 && (sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil) {
+			a.unordered()
+		}
 		for _, n := range append(slices.Clone(sel.GetSortClause()), sel.GetLimitCount(), sel.GetLimitOffset()) {
 			a.expr(sc, n)
 		}
@@ -271,7 +276,7 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 		a.refuse("it makes a table (SELECT INTO)", "don't cache it: remove @cache")
 	}
 	if (sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil) && len(sel.GetSortClause()) == 0 && !a.onlyRow(sc, sel) {
-		a.refuseVolatile("it has LIMIT or OFFSET without ORDER BY: which rows it picks changes by itself", "add ORDER BY a unique column", uncache)
+		a.unordered()
 	}
 	distinctOn := len(sel.GetDistinctClause()) > 0 && sel.GetDistinctClause()[0].GetNode() != nil
 	if distinctOn || hasWindow(sel) {
@@ -303,6 +308,10 @@ func (a *analysis) selectStmt(sel *pg.SelectStmt, outer *scope, owner *occurrenc
 		}
 	}
 	return sc, outs
+}
+
+func (a *analysis) unordered() {
+	a.refuseVolatile("it has LIMIT or OFFSET without ORDER BY: which rows it picks changes by itself", "add ORDER BY a unique column", uncache)
 }
 
 // lock marks the tables whose rows a SELECT locks against any other writer.
@@ -446,7 +455,8 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 			outs = a.valuesColumns(o, lists)
 			o.one = len(lists) == 1
 		}
-		o.one = o.one || oneRow(r.GetSubquery().GetSelectStmt())
+		// One that speaks of what is outside has a row for each row there.
+		o.one = (o.one || oneRow(r.GetSubquery().GetSelectStmt())) && a.standsAlone(r.GetSubquery(), sc.env)
 		o.show(outs, names(r.GetAlias().GetColnames()), a)
 		return []*occurrence{o}
 	case n.GetRangeFunction() != nil:
@@ -459,7 +469,8 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 		for _, d := range r.GetColdeflist() {
 			cols = append(cols, d.GetColumnDef().GetColname())
 		}
-		o.wild = len(cols) == 0
+		// It may have more columns than are named here.
+		o.wild = len(cols) == 0 || len(r.GetColdeflist()) == 0 && !named(r, len(cols))
 		o.visible = cols
 		o.cols = map[string]string{}
 		for _, c := range cols {
@@ -478,6 +489,18 @@ func (a *analysis) from(sc *scope, n *pg.Node, guards []*region) []*occurrence {
 	}
 	a.refuse("its FROM holds something that pgaside doesn't know", "write it as tables, joins and sub-selects")
 	return nil
+}
+
+// named reports whether a call of unnest in FROM has just that many columns.
+func named(r *pg.RangeFunction, cols int) bool {
+	if len(r.GetFunctions()) != 1 {
+		return false
+	}
+	f := r.GetFunctions()[0].GetList().GetItems()[0].GetFuncCall()
+	if r.GetOrdinality() {
+		cols--
+	}
+	return f != nil && isUnnest(f) && len(f.GetArgs()) == cols
 }
 
 // elements ties the columns of unnest($1, …) to the elements of its lists. In a
@@ -503,7 +526,12 @@ func (a *analysis) valuesColumns(o *occurrence, lists []*pg.Node) []outColumn {
 		class, known := "", true
 		var each [][]value
 		for _, row := range lists {
-			v := a.operand(&scope{}, row.GetList().GetItems()[i])
+			items := row.GetList().GetItems()
+			if i >= len(items) { // Postgres refuses it
+				known = false
+				continue
+			}
+			v := a.operand(&scope{}, items[i])
 			known = known && v.free && v.class != "" && v.why == "" && (class == "" || class == v.class)
 			if known {
 				class = v.class
@@ -690,7 +718,7 @@ func (a *analysis) cteRef(sc *scope, c *cte, alias string, renamed []string, gua
 	o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
 	sc.items = append(sc.items, o)
 	sel := c.expr.GetCtequery().GetSelectStmt()
-	o.one = a.one[c.expr.GetCtequery()] || oneRow(sel)
+	o.one = a.one[c.expr.GetCtequery()] || oneRow(sel) && a.standsAlone(c.expr.GetCtequery(), c.env)
 	if sel == nil && a.returned != nil && len(a.returned(c.expr.GetCtequery())) > 0 {
 		a.showReturned(o, c.expr, renamed)
 		return o
@@ -724,7 +752,7 @@ func oneRow(sel *pg.SelectStmt) bool {
 	if len(sel.GetGroupClause()) == 0 && hasAggregate(sel.GetTargetList()) {
 		return true
 	}
-	return len(sel.GetFromClause()) == 0 && len(sel.GetValuesLists()) == 0
+	return len(sel.GetFromClause()) == 0 && len(sel.GetValuesLists()) == 0 && !hasGroupingSets(sel)
 }
 
 // hasSet reports whether a target list calls a function that may return several
@@ -922,7 +950,7 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 		out.at, out.text = a.bind(vals), "coalesce(…)"
 		return out
 	case n.GetSubLink() != nil && a.writes:
-		if s := n.GetSubLink(); s.GetSubLinkType() == pg.SubLinkType_EXPR_SUBLINK && a.standsAlone(sc, s.GetSubselect()) {
+		if s := n.GetSubLink(); s.GetSubLinkType() == pg.SubLinkType_EXPR_SUBLINK && a.standsAlone(s.GetSubselect(), sc.env) {
 			// A scalar sub-select is evaluated once: one value, which only the database knows.
 			return operand{at: a.bind([]value{{kind: unknown}}), free: true, text: "(SELECT …)"}
 		}
@@ -957,33 +985,88 @@ func (a *analysis) operand(sc *scope, n *pg.Node) operand {
 	return operand{}
 }
 
-// standsAlone reports whether a sub-select speaks of nothing outside of it.
-func (a *analysis) standsAlone(sc *scope, n *pg.Node) bool {
-	inside, columns := tableNames(n), map[string]bool{}
+// standsAlone reports whether a sub-select speaks of nothing outside of it: each
+// column that it names is one of a table in a FROM around it, but in it.
+func (a *analysis) standsAlone(n *pg.Node, env *environment) bool {
+	if n.GetSelectStmt() == nil {
+		return false
+	}
+	ctes, hidden := map[string]bool{}, false
 	walk(n, func(m protoMessage) bool {
-		if r, ok := m.(*pg.RangeVar); ok {
-			if t, _ := a.schema.find(r.GetSchemaname(), r.GetRelname()); t != nil && t.view == nil {
-				for _, c := range t.cols {
-					columns[c.name] = true
-				}
-			}
+		if c, ok := m.(*pg.CommonTableExpr); ok {
+			ctes[c.GetCtename()] = true
 		}
 		return true
 	})
-	alone := true
-	walk(n, func(m protoMessage) bool {
-		if c, ok := m.(*pg.ColumnRef); ok {
-			parts, _ := columnPath(c)
-			switch {
-			case len(parts) > 1:
-				alone = alone && inside[parts[len(parts)-2]] && sc.named(parts[len(parts)-2]) == 0
-			case len(parts) == 1:
-				alone = alone && columns[parts[0]]
-			}
+	walk(n, func(m protoMessage) bool { // a table's name that means a CTE
+		if r, ok := m.(*pg.RangeVar); ok && r.GetSchemaname() == "" && (ctes[r.GetRelname()] || env.find(r.GetRelname()) != nil) {
+			t, _ := a.schema.find("", r.GetRelname())
+			hidden = hidden || t != nil
 		}
-		return alone
+		return true
 	})
-	return alone
+	return !hidden && a.alone(n.GetSelectStmt(), nil)
+}
+
+// alone is standsAlone for a SELECT inside of one, which sees the FROM items of
+// those around it.
+func (a *analysis) alone(sel *pg.SelectStmt, around []*pg.Node) bool {
+	ok := true
+	part := func(nodes []*pg.Node, seen []*pg.Node) {
+		for _, n := range nodes {
+			walk(n, func(m protoMessage) bool {
+				switch m := m.(type) {
+				case *pg.SelectStmt:
+					ok = ok && a.alone(m, seen)
+					return false
+				case *pg.ColumnRef:
+					ok = ok && slices.ContainsFunc(seen, func(n *pg.Node) bool { return a.brings(n, m) })
+				case *pg.RangeSubselect: // only LATERAL lets it see what stands beside it
+					if !m.GetLateral() {
+						ok = ok && a.alone(m.GetSubquery().GetSelectStmt(), around)
+						return false
+					}
+				}
+				return ok
+			})
+		}
+	}
+	if w := sel.GetWithClause(); w != nil {
+		part(w.GetCtes(), around)
+	}
+	inside := slices.Concat(around, sel.GetFromClause())
+	part(sel.GetFromClause(), inside)
+	for _, nodes := range [][]*pg.Node{
+		sel.GetTargetList(), sel.GetDistinctClause(), sel.GetGroupClause(), sel.GetSortClause(), sel.GetValuesLists(), sel.GetWindowClause(),
+		{sel.GetWhereClause(), sel.GetHavingClause(), sel.GetLimitCount(), sel.GetLimitOffset()},
+	} {
+		part(slices.DeleteFunc(slices.Clone(nodes), func(n *pg.Node) bool { return n == nil }), inside)
+	}
+	for _, branch := range []*pg.SelectStmt{sel.GetLarg(), sel.GetRarg()} {
+		ok = ok && (branch == nil || a.alone(branch, around))
+	}
+	return ok
+}
+
+// brings reports whether an item of FROM holds a table with a column of that name.
+func (a *analysis) brings(from *pg.Node, c *pg.ColumnRef) bool {
+	if j := from.GetJoinExpr(); j != nil {
+		return a.brings(j.GetLarg(), c) || a.brings(j.GetRarg(), c)
+	}
+	r := from.GetRangeVar()
+	parts, star := columnPath(c)
+	if r == nil || len(r.GetAlias().GetColnames()) > 0 || len(parts) > 2 {
+		return false
+	}
+	t, _ := a.schema.find(r.GetSchemaname(), r.GetRelname())
+	if t == nil || t.view != nil {
+		return false
+	}
+	alias := cmp.Or(r.GetAlias().GetAliasname(), r.GetRelname())
+	if star {
+		return len(parts) == 0 || parts[0] == alias
+	}
+	return t.col(parts[len(parts)-1]) != nil && (len(parts) == 1 || parts[0] == alias)
 }
 
 // equal records that two operands are equal where the guards hold.
@@ -1054,7 +1137,7 @@ func (a *analysis) conjunct(sc *scope, c *pg.Node, guards []*region) bool {
 		return true
 	}
 	if n := c.GetNullTest(); n != nil && a.writes && n.GetNulltesttype() == pg.NullTestType_IS_NULL {
-		if o := a.operand(sc, n.GetArg()); o.at.occ != nil && len(o.at.occ.guards) == 0 && o.at.occ.scope == sc {
+		if o := a.operand(sc, n.GetArg()); o.at.occ != nil && o.at.occ.scope == sc && holds(guards, map[*occurrence]bool{o.at.occ: true}) {
 			a.nulls[o.at] = true
 		}
 		return false
@@ -1107,7 +1190,8 @@ func (a *analysis) either(sc *scope, arms []*pg.Node, guards []*region) {
 		if r.GetColumnRef() != nil {
 			l, r = r, l
 		}
-		if col != nil && a.operand(sc, col).at != a.operand(sc, l).at {
+		o := a.operand(sc, l)
+		if o.why != "" || col != nil && a.operand(sc, col).at != o.at { // a cast may make more rows meet it
 			return
 		}
 		col, items = l, append(items, r)
@@ -1346,7 +1430,8 @@ func hasAggregate(nodes []*pg.Node) bool {
 		walk(n, func(m protoMessage) bool {
 			switch m := m.(type) {
 			case *pg.FuncCall:
-				found = found || aggregates[lastName(m.GetFuncname())] || m.GetAggStar() || m.GetAggDistinct() || m.GetAggFilter() != nil
+				// With OVER it is a window function, which keeps the rows.
+				found = found || m.GetOver() == nil && (aggregates[lastName(m.GetFuncname())] || m.GetAggStar() || m.GetAggDistinct() || m.GetAggFilter() != nil)
 			case *pg.SubLink:
 				return false
 			}

@@ -26,15 +26,15 @@ func (d *deriver) nested(n *pg.Node) {
 }
 
 // sink says which output column of the query shows an item of a RETURNING list,
-// given its place and its name; -1 for none. A nil sink shows nothing.
-type sink func(i int, name string) int
+// given its place, its name and its class; -1 for none. A nil sink shows nothing.
+type sink func(i int, name, class string) int
 
 // outermost is the sink of a statement whose RETURNING is the query's result.
 func (d *deriver) outermost(items int) sink {
 	if items != len(d.w.q.outs) {
 		return nil
 	}
-	return func(i int, _ string) int { return i }
+	return func(i int, _, _ string) int { return i }
 }
 
 // statement lists the changes that a statement makes by itself. top says that it
@@ -49,7 +49,7 @@ func (d *deriver) statement(n *pg.Node, top bool, shown sink) []*change {
 	for _, c := range withClause(n).GetCtes() {
 		cte := c.GetCommonTableExpr()
 		if cte.GetCtequery().GetSelectStmt() == nil {
-			d.env = d.analysis().with(withClause(n), around) // it sees those before it
+			d.env = d.analysis().with(withClause(n), around).ctes[cte.GetCtename()].env // it sees those before it
 			for _, ch := range d.statement(cte.GetCtequery(), false, passed[cte.GetCtename()]) {
 				ch.inner = true
 				out = append(out, ch)
@@ -107,21 +107,28 @@ func (d *deriver) passed(n *pg.Node, top bool) map[string]sink {
 	if !top {
 		return nil
 	}
-	var shown []int // for each target of the SELECT, the output column of the query
+	var shown []int            // for each target of the SELECT, the output column of the query
+	stored := map[int]string{} // the class of a column that shows what INSERT has made of it
 	sel := n.GetSelectStmt()
 	if ins := n.GetInsertStmt(); ins != nil {
 		sel = ins.GetSelectStmt().GetSelectStmt()
 		t, _ := d.p.schema.find(ins.GetRelation().GetSchemaname(), ins.GetRelation().GetRelname())
-		if t == nil || t.view != nil || ins.GetOnConflictClause() != nil || len(ins.GetReturningList()) != len(d.w.q.outs) ||
+		if t == nil || t.view != nil || ins.GetOnConflictClause() != nil || sel.GetWithClause() != nil || len(ins.GetReturningList()) != len(d.w.q.outs) ||
 			slices.ContainsFunc(kin(t), func(t *table) bool { return len(t.triggers) > 0 }) {
 			return nil
 		}
 		for i := range sel.GetTargetList() {
 			shown = append(shown, slices.IndexFunc(ins.GetReturningList(), func(r *pg.Node) bool {
 				parts, _ := columnPath(r.GetResTarget().GetVal().GetColumnRef())
-				return len(parts) > 0 && i < len(ins.GetCols()) && parts[len(parts)-1] == ins.GetCols()[i].GetResTarget().GetName() &&
-					!t.col(parts[len(parts)-1]).cuts
+				if len(parts) == 0 || i >= len(ins.GetCols()) || parts[len(parts)-1] != ins.GetCols()[i].GetResTarget().GetName() {
+					return false
+				}
+				col := t.col(parts[len(parts)-1])
+				return col != nil && !col.cuts && (!col.identity || ins.GetOverride() != pg.OverridingKind_OVERRIDING_USER_VALUE)
 			}))
+			if last := len(shown) - 1; shown[last] >= 0 {
+				stored[shown[last]], _ = d.p.schema.class(t.col(ins.GetCols()[i].GetResTarget().GetName()))
+			}
 		}
 	} else {
 		if len(sel.GetTargetList()) != len(d.w.q.outs) {
@@ -133,7 +140,7 @@ func (d *deriver) passed(n *pg.Node, top bool) map[string]sink {
 	}
 	if sel == nil || sel.GetWhereClause() != nil || len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil || len(sel.GetDistinctClause()) > 0 ||
 		sel.GetLimitCount() != nil || sel.GetLimitOffset() != nil || len(sel.GetFromClause()) != 1 || hasAggregate(sel.GetTargetList()) ||
-		d.multiplies(sel.GetTargetList()) || len(sel.GetLockingClause()) > 0 {
+		d.multiplies(sel.GetTargetList()) || d.multiplies(sel.GetSortClause()) || len(sel.GetLockingClause()) > 0 {
 		return nil
 	}
 	from, alone := sel.GetFromClause()[0], true
@@ -162,14 +169,15 @@ func (d *deriver) passed(n *pg.Node, top bool) map[string]sink {
 		}
 		columns[parts[len(parts)-1]] = shown[i]
 	}
-	return map[string]sink{rel.GetRelname(): func(i int, name string) int {
+	return map[string]sink{rel.GetRelname(): func(i int, name, class string) int {
 		if i < len(renamed) {
 			name = renamed[i]
 		}
-		if at, ok := columns[name]; ok {
-			return at
+		at, ok := columns[name]
+		if into, is := stored[at]; !ok || is && into != class {
+			return -1
 		}
-		return -1
+		return at
 	}}
 }
 
@@ -204,7 +212,7 @@ func (d *deriver) target(r *pg.RangeVar) (*table, *pg.RangeVar) {
 // shows its columns under their own names; nil for other views.
 func (s *schema) below(v *table) *table {
 	sel := v.view
-	if len(v.triggers) > 0 || len(v.viewCols) > 0 || v.outdated != "" || sel.GetOp() != pg.SetOperation_SETOP_NONE || sel.GetWithClause() != nil ||
+	if len(v.triggers) > 0 || v.defaults || len(v.viewCols) > 0 || v.outdated != "" || sel.GetOp() != pg.SetOperation_SETOP_NONE || sel.GetWithClause() != nil ||
 		len(sel.GetDistinctClause()) > 0 || len(sel.GetGroupClause()) > 0 || sel.GetHavingClause() != nil || sel.GetLimitCount() != nil ||
 		sel.GetLimitOffset() != nil || len(sel.GetFromClause()) != 1 || sel.GetFromClause()[0].GetRangeVar() == nil || len(sel.GetValuesLists()) > 0 {
 		return nil
@@ -246,7 +254,24 @@ func (p *project) mapsOf(t *table) []*mapping {
 func (d *deriver) analysis() *analysis {
 	a := newAnalysis(d.p.schema)
 	a.bound, a.writes = &d.bound, true
-	a.returned = func(n *pg.Node) []returnedColumn { return d.returns[n] }
+	a.returned = func(n *pg.Node) []returnedColumn {
+		rows := map[int]int{} // whoever reads from it twice may bring any two rows together
+		var out []returnedColumn
+		for _, c := range d.returns[n] {
+			vals := make([]value, len(c.values))
+			for i, v := range c.values {
+				vals[i] = v.inRow(func(row int) int {
+					if rows[row] == 0 {
+						d.readings++
+						rows[row] = d.readings
+					}
+					return rows[row]
+				})
+			}
+			out = append(out, returnedColumn{c.name, c.class, vals})
+		}
+		return out
+	}
 	a.one = d.one
 	return a
 }
@@ -404,7 +429,7 @@ func (d *deriver) returning(a *analysis, list []*pg.Node, shown sink) returning 
 	for i, o := range r.outs {
 		at := -1
 		if shown != nil && len(r.outs) == len(list) {
-			at = shown(i, o.name)
+			at = shown(i, o.name, a.classOf(o.at))
 		}
 		r.at = append(r.at, at)
 	}
@@ -465,8 +490,12 @@ func (r returning) old(a *analysis, target *occurrence) map[string]int {
 func (d *deriver) keep(n *pg.Node, a *analysis, r returning, target *occurrence, vals map[string][]value) {
 	d.one[n] = d.one[n] || target != nil && a.singleRow(target)
 	for _, o := range r.outs {
-		c := returnedColumn{name: o.name, class: a.classOf(o.at)}
+		c := returnedColumn{name: o.name}
+		if a != nil {
+			c.class = a.classOf(o.at)
+		}
 		switch {
+		case a == nil:
 		case o.at.occ == target:
 			c.values = append(c.values, vals[o.at.col]...)
 		case o.at.occ != nil:
@@ -690,21 +719,28 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		table: t, kind: "inserts", insert: true, new: map[string][]value{}, byDB: map[string]bool{}, loc: target.loc,
 	}
 	var cols []*column
+	given := map[string]bool{}
 	for _, n := range s.GetCols() {
-		if col := t.col(n.GetResTarget().GetName()); col != nil {
-			cols = append(cols, col)
-		}
+		cols = append(cols, t.col(n.GetResTarget().GetName()))
 	}
 	if len(s.GetCols()) == 0 {
 		cols = t.cols
+		if named, _ := d.p.schema.find(s.GetRelation().GetSchemaname(), s.GetRelation().GetRelname()); named != t {
+			cols = make([]*column, len(t.cols)) // a view has them in an order of its own
+			for _, col := range t.cols {
+				given[col.name] = true
+			}
+		}
 	}
 	if s.GetSelectStmt() == nil {
-		cols = nil // DEFAULT VALUES
+		cols, given = nil, map[string]bool{} // DEFAULT VALUES
 	}
 	rows := d.proposed(s, a)
 	d.rewrite(c)
-	given := map[string]bool{}
 	for i, col := range cols {
+		if col == nil { // of a table that isn't known in full
+			continue
+		}
 		given[col.name] = true
 		switch {
 		case c.rewritten[col.name]:
@@ -724,7 +760,9 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		var each [][]value
 		for _, row := range rows.rows {
 			if i >= len(row) {
-				given[col.name] = len(s.GetCols()) > 0 // fewer values than columns: the rest are defaults
+				// Fewer values than columns: the rest are defaults, if no row has more.
+				given[col.name] = len(s.GetCols()) > 0 || slices.ContainsFunc(rows.rows, func(r []proposedValue) bool { return i < len(r) })
+				each = append(each, nil)
 				continue
 			}
 			if row[i].expr.GetSetToDefault() != nil && len(d.defaultOf(a, col)) == 0 {
@@ -754,6 +792,7 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 	d.one[n] = rows.single
 
 	conflict := s.GetOnConflictClause()
+	c.conflicts = conflict != nil
 	list := d.returning(a, s.GetReturningList(), shown)
 	ret := d.result(c, list.of(target))
 	upsert := conflict.GetAction() == pg.OnConflictAction_ONCONFLICT_UPDATE
@@ -857,19 +896,21 @@ func (d *deriver) proposed(s *pg.InsertStmt, a *analysis) proposal {
 	}
 	sel := s.GetSelectStmt().GetSelectStmt()
 	env := a.with(s.GetWithClause(), d.env)
-	if len(sel.GetValuesLists()) > 0 {
-		for _, v := range sel.GetValuesLists() {
-			var row []proposedValue
-			for _, n := range v.GetList().GetItems() {
-				row = append(row, proposedValue{expr: n, sc: &scope{env: env}})
-			}
-			p.rows = append(p.rows, row)
-		}
-		p.single = len(p.rows) == 1
-		return p
-	}
 	d.branch(&p, sel, env)
 	return p
+}
+
+// manyColumns is as many columns as a table can have: values of which nobody knows
+// which goes to which column.
+const manyColumns = 1600
+
+// expands reports whether an expression stands for several columns: "new.*",
+// "(record).*".
+func expands(n *pg.Node) bool {
+	if _, star := columnPath(n.GetColumnRef()); star {
+		return true
+	}
+	return slices.ContainsFunc(n.GetAIndirection().GetIndirection(), func(n *pg.Node) bool { return n.GetAStar() != nil })
 }
 
 // branch adds the row of expressions that a SELECT, or each branch of a UNION,
@@ -884,17 +925,43 @@ func (d *deriver) branch(p *proposal, sel *pg.SelectStmt, env *environment) {
 		}
 		return
 	}
+	if lists := sel.GetValuesLists(); len(lists) > 0 {
+		env := p.a.with(sel.GetWithClause(), env)
+		for _, v := range lists {
+			var row []proposedValue
+			for _, n := range v.GetList().GetItems() {
+				row = append(row, proposedValue{expr: n, sc: &scope{env: env}})
+			}
+			if slices.ContainsFunc(v.GetList().GetItems(), expands) {
+				row = make([]proposedValue, manyColumns)
+			}
+			p.rows = append(p.rows, row)
+		}
+		p.single = p.single && len(lists) == 1
+		return
+	}
 	sc, outs := p.a.selectStmt(sel, &scope{env: env}, nil, false)
 	var row []proposedValue
-	if starred(sel) && (len(sc.merged) > 0 || slices.ContainsFunc(sc.items, func(o *occurrence) bool { return o.wild })) {
-		outs = make([]outColumn, 1600) // which value goes to which column isn't known
+	if starred(sel) && (len(sc.merged) > 0 || slices.ContainsFunc(sc.items, func(o *occurrence) bool { return o.wild })) ||
+		slices.ContainsFunc(sel.GetTargetList(), func(n *pg.Node) bool { return foreign(n.GetResTarget().GetVal(), sc) }) {
+		outs = make([]outColumn, manyColumns)
 	}
 	for _, o := range outs {
 		row = append(row, proposedValue{expr: o.val, out: o, sc: sc})
 	}
 	p.rows = append(p.rows, row)
 	aggregated := hasAggregate(sel.GetTargetList()) && len(sel.GetGroupClause()) == 0
-	p.single = p.single && !d.multiplies(sel.GetTargetList()) && (aggregated || !slices.ContainsFunc(sc.items, func(o *occurrence) bool { return !p.a.singleRow(o) }))
+	p.single = p.single && !hasGroupingSets(sel) && !d.multiplies(sel.GetTargetList()) && (aggregated || !slices.ContainsFunc(sc.items, func(o *occurrence) bool { return !p.a.singleRow(o) }))
+}
+
+// foreign reports whether a target stands for the columns of something that isn't
+// in FROM: the row of a trigger, a record.
+func foreign(n *pg.Node, sc *scope) bool {
+	parts, star := columnPath(n.GetColumnRef())
+	if !star {
+		return expands(n)
+	}
+	return len(parts) > 0 && sc.named(parts[len(parts)-1]) != 1
 }
 
 // starred reports whether a SELECT has a * among its targets.

@@ -17,9 +17,10 @@ const maxCalls = 12
 // those that share its rows.
 func (c *change) firing() []*trigger {
 	var out []*trigger
+	moves := c.moves()
 	for _, t := range kin(c.table) {
 		for _, tr := range t.triggers {
-			if tr.fires(c) {
+			if tr.fires(c) || moves && (tr.ins || tr.del) {
 				out = append(out, tr)
 			}
 		}
@@ -77,7 +78,7 @@ func (d *deriver) triggers(c *change) {
 			continue
 		}
 		for _, n := range e.stmts {
-			d.within(fmt.Sprintf("%s by %s %s (%s)", c.via, tr.what, tr.name, tr.pos), c.way(), c.table, d.ofRow(n, c))
+			d.within(fmt.Sprintf("%s by %s %s (%s)", c.via, tr.what, tr.name, tr.pos), c.way(), c.table, d.ofRow(n, c, tr, e))
 		}
 	}
 }
@@ -103,8 +104,45 @@ func (d *deriver) within(via string, path []string, parent *table, n *pg.Node) {
 	d.statements, d.single, d.depth, d.here, d.env = statements, single, depth, here, env
 }
 
+// skipping reports whether a trigger may keep the row from being changed, after
+// others have done their work for it.
+func (c *change) skipping(e *effects) bool {
+	return e.skips || e.all || c.kind == "deletes" && strings.Contains(e.gives, "NEW") || c.insert && strings.Contains(e.gives, "OLD")
+}
+
+// seenBy lists what a trigger finds in a column of NEW or OLD, of what is known of
+// the row as it is stored.
+func (d *deriver) seenBy(tr *trigger, c *change, old bool, col string) []value {
+	vals := c.new[col]
+	if old {
+		vals = c.old[col]
+	}
+	kept, unseen := false, c.insert && c.conflicts
+	for _, o := range c.firing() {
+		if e := d.p.schema.effectsOf(o); o.before {
+			kept = kept || strings.Contains(e.gives, "OLD") // the row stays as it was
+			unseen = unseen || c.skipping(e)
+		}
+	}
+	if tr.before && (unseen || !old && c.rewritten[col]) {
+		// RETURNING may not show the row, and shows what the last trigger made of it.
+		vals = slices.DeleteFunc(slices.Clone(vals), func(v value) bool { return v.kind == ofOut })
+	}
+	if tr.before && !old && c.rewritten[col] {
+		return nil
+	}
+	if !old && kept && c.kind == "changes" && c.sets[col] {
+		told := slices.DeleteFunc(slices.Clone(vals), func(v value) bool { return v.kind != ofOut })
+		if len(told) > 0 && !tr.before {
+			return told
+		}
+		return oneOf([][]value{vals, c.old[col]})
+	}
+	return vals
+}
+
 // ofRow puts what is known of the changed row in the place of OLD and NEW.
-func (d *deriver) ofRow(n *pg.Node, c *change) *pg.Node {
+func (d *deriver) ofRow(n *pg.Node, c *change, tr *trigger, e *effects) *pg.Node {
 	return substitute(n, func(n *pg.Node) *pg.Node {
 		parts, star := columnPath(n.GetColumnRef())
 		if star || len(parts) != 2 || parts[0] != "new" && parts[0] != "old" {
@@ -114,10 +152,10 @@ func (d *deriver) ofRow(n *pg.Node, c *change) *pg.Node {
 		if col == nil {
 			return unknownNode()
 		}
-		vals := c.new[parts[1]]
-		if parts[0] == "old" {
-			vals = c.old[parts[1]]
+		if parts[0] == "old" && e.old || parts[0] == "new" && (e.all || e.sets[parts[1]]) {
+			return unknownNode() // before or after the body assigns it
 		}
+		vals := d.seenBy(tr, c, parts[0] == "old", parts[1])
 		if parts[0] == "old" && c.insert || parts[0] == "new" && c.kind == "deletes" {
 			vals = []value{{kind: isNull}} // there is no such row
 		}
@@ -175,12 +213,13 @@ func substitute(n *pg.Node, with func(*pg.Node) *pg.Node) *pg.Node {
 // calls derives what the functions of the schema do that a statement calls: by
 // name, through an operator, or in a view that it reads.
 func (d *deriver) calls(n *pg.Node) []*change {
-	for _, call := range d.p.schema.volatileCalls(n) {
-		d.called = true
+	for _, call := range d.p.schema.ownCalls(n) {
 		for _, f := range d.p.schema.functions[call.name] {
 			if f.volatile != "volatile" {
+				d.through(f, call)
 				continue
 			}
+			d.called = true
 			if call.node != nil && d.depth == 0 {
 				d.here = int(call.node.GetLocation())
 			}
@@ -202,24 +241,76 @@ func (d *deriver) calls(n *pg.Node) []*change {
 	return nil
 }
 
+// through derives what the functions do that one calls which isn't volatile: it
+// can't change rows by itself.
+func (d *deriver) through(f *function, call call) {
+	e := f.effectsOf()
+	open := d.open[f]
+	if e.opaque != "" || d.depth >= maxCalls || open > 1 {
+		return
+	}
+	if open > 0 { // it calls itself, with whatever arguments
+		call.node = nil
+	}
+	d.open[f]++
+	defer func() { d.open[f]-- }()
+	here := d.here
+	if call.node != nil && d.depth == 0 {
+		d.here = int(call.node.GetLocation())
+	}
+	d.depth++
+	for _, s := range e.stmts {
+		d.calls(d.p.schema.withArgs(s, f, call.node, fixed))
+	}
+	d.depth, d.here = d.depth-1, here
+}
+
 // withArgs puts the arguments of a call in the place of a function's parameters,
 // those that mean the same there.
 func (s *schema) withArgs(n *pg.Node, f *function, call *pg.FuncCall, same func(*pg.Node) bool) *pg.Node {
 	columns := map[string]bool{} // where a name is both, a function in SQL means the column
 	walk(n, func(m protoMessage) bool {
-		if r, ok := m.(*pg.RangeVar); ok {
-			if t, _ := s.find(r.GetSchemaname(), r.GetRelname()); t != nil {
+		switch m := m.(type) {
+		case *pg.RangeVar:
+			if t, _ := s.find(m.GetSchemaname(), m.GetRelname()); t != nil {
 				for _, c := range t.cols {
 					columns[c.name] = true
 				}
+				for _, name := range t.viewCols {
+					columns[name] = true
+				}
+				if t.view != nil {
+					for _, n := range t.view.GetTargetList() {
+						columns[n.GetResTarget().GetName()] = true
+					}
+				}
+			}
+		case *pg.ResTarget: // a column of a sub-select
+			columns[m.GetName()] = true
+		case *pg.Alias: // of a function in FROM, it names its column as well
+			columns[m.GetAliasname()] = true
+			for _, name := range names(m.GetColnames()) {
+				columns[name] = true
+			}
+		case *pg.CommonTableExpr:
+			for _, name := range names(m.GetAliascolnames()) {
+				columns[name] = true
 			}
 		}
 		return true
 	})
+	if f.language == "plpgsql" && !f.settings { // there it would be ambiguous
+		for _, p := range f.params {
+			delete(columns, p.name)
+		}
+	}
 	arg := func(i int) *pg.Node {
 		if call == nil || i < 0 || i >= len(f.params) || i >= len(call.GetArgs()) || len(call.GetArgs()) > len(f.params) || call.GetFuncVariadic() ||
 			slices.ContainsFunc(call.GetArgs(), func(a *pg.Node) bool { return a.GetNamedArgExpr() != nil }) {
 			return unknownNode()
+		}
+		if e := f.effectsOf(); e.vars[f.params[i].name] || e.vars[fmt.Sprintf("$%d", i+1)] {
+			return unknownNode() // the body gives it another value
 		}
 		a := call.GetArgs()[i]
 		if !same(a) {

@@ -35,6 +35,7 @@ type value struct {
 	text string  // of a constant
 	some []value // ofSome: each of them
 	look *lookup // ofLook
+	row  int     // ofOut: 0 for the row of the result that shows the changed one; another for each time that a statement reads such rows
 }
 
 type valueKind uint8
@@ -57,8 +58,32 @@ func (v value) isArg() bool { return v.kind != ofOut && v.kind != ofLook && v.ki
 // of candidates.
 func (v value) exact() bool { return v.kind != ofList && v.kind != ofSome }
 
+// outRows lists the rows of the result in which the value stands.
+func (v value) outRows() []int {
+	var out []int
+	for _, o := range v.some {
+		out = append(out, o.outRows()...)
+	}
+	if v.kind == ofOut {
+		out = append(out, v.row)
+	}
+	return out
+}
+
+// inRow returns the value with another row in the place of each.
+func (v value) inRow(other func(int) int) value {
+	v.some = slices.Clone(v.some)
+	for i := range v.some {
+		v.some[i] = v.some[i].inRow(other)
+	}
+	if v.kind == ofOut {
+		v.row = other(v.row)
+	}
+	return v
+}
+
 func (v value) equal(o value) bool {
-	return v.kind == o.kind && v.n == o.n && v.text == o.text && v.look == o.look && slices.EqualFunc(v.some, o.some, value.equal)
+	return v.kind == o.kind && v.n == o.n && v.text == o.text && v.look == o.look && v.row == o.row && slices.EqualFunc(v.some, o.some, value.equal)
 }
 
 // oneOf is the value that is one of some; nil when one of these isn't known.
@@ -106,7 +131,7 @@ func (p *project) deriveWrites() {
 				w.explicit = append(w.explicit, n)
 			}
 		}
-		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}, returns: map[*pg.Node][]returnedColumn{}, one: map[*pg.Node]bool{}}
+		d := &deriver{p: p, w: w, failed: map[string]*Finding{}, seen: map[string]bool{}, returns: map[*pg.Node][]returnedColumn{}, one: map[*pg.Node]bool{}, open: map[*function]int{}}
 		p.during(q, d.derive)
 		if len(w.keys) > 0 || len(w.tables) > 0 {
 			p.writes = append(p.writes, w)
@@ -133,6 +158,8 @@ type deriver struct {
 	noRows      string                        // why the rows of the statement can't be selected for a lookup
 	throughView bool                          // it writes through a view
 	depth       int                           // of functions and triggers that are being followed
+	readings    int                           // of rows of the result by statements
+	open        map[*function]int             // functions that aren't volatile and are being followed
 }
 
 func (d *deriver) derive() {
