@@ -385,11 +385,14 @@ func (f *fuzz) check(ctx context.Context, reads []*fuzzRead, w *fuzzWrite, table
 		_, err := f.conn.Exec(ctx, "rollback")
 		require.NoError(f.t, err)
 	}()
+	looked := map[string][][]any{}
+	f.lookUp(ctx, w, accepted, looked, false)
 	rows, err := f.execute(ctx, w)
 	if err != nil {
 		f.counts["failed: "+w.kind]++
 		return
 	}
+	f.lookUp(ctx, w, accepted, looked, true)
 	changed, others := map[string]bool{}, false
 	for i, text := range f.tables(ctx) {
 		changed[fuzzTables[i]] = text != tables[i]
@@ -401,6 +404,10 @@ func (f *fuzz) check(ctx context.Context, reads []*fuzzRead, w *fuzzWrite, table
 		}
 		named := map[string]bool{}
 		for _, k := range derived {
+			rows := rows
+			if k.Lookup != nil {
+				rows = looked[fmt.Sprint(*k.Lookup)]
+			}
 			for _, key := range w.keys(k, rows) {
 				named[key] = true
 			}
@@ -415,8 +422,38 @@ func (f *fuzz) check(ctx context.Context, reads []*fuzzRead, w *fuzzWrite, table
 				return
 			}
 			f.counts["named: "+w.kind]++
+			if slices.ContainsFunc(derived, func(k gen.DerivedKey) bool { return k.Lookup != nil }) {
+				f.counts["named: by a lookup"]++
+			}
 			if others && w.kind != "cte" {
 				f.counts["named: by cascade"]++
+			}
+		}
+	}
+}
+
+// lookUp runs the lookups of the write that come before it, or after it.
+func (f *fuzz) lookUp(ctx context.Context, w *fuzzWrite, accepted map[*fuzzRead][]gen.DerivedKey, looked map[string][][]any, after bool) {
+	for _, derived := range accepted {
+		for _, k := range derived {
+			for _, l := range k.Locks {
+				if _, done := looked[fmt.Sprint(l)]; done || l.After != after {
+					continue
+				}
+				args := []any{pgx.QueryExecModeDescribeExec}
+				for _, n := range l.Args {
+					args = append(args, w.args[n])
+				}
+				rows, err := f.conn.Query(ctx, l.SQL, args...)
+				require.NoError(f.t, err, l.SQL)
+				all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]any, error) { return row.Values() })
+				require.NoError(f.t, err, "%s\n%s", w.statement.SQL, l.SQL)
+				if l.Tree { // what identifies a row stands first
+					for i := range all {
+						all[i] = all[i][1:]
+					}
+				}
+				looked[fmt.Sprint(l)] = all
 			}
 		}
 	}
@@ -443,7 +480,7 @@ func (f *fuzz) execute(ctx context.Context, w *fuzzWrite) ([][]any, error) {
 
 // keys evaluates a derived key as the generated code does.
 func (w *fuzzWrite) keys(k gen.DerivedKey, rows [][]any) []string {
-	if !slices.ContainsFunc(k.Parts, func(p gen.KeyPart) bool { return p.From == "column" }) {
+	if !slices.ContainsFunc(k.Parts, func(p gen.KeyPart) bool { return p.From == "column" || p.From == "lookup" }) {
 		rows = [][]any{nil}
 	}
 	var out []string
@@ -463,7 +500,7 @@ func (w *fuzzWrite) keys(k gen.DerivedKey, rows [][]any) []string {
 			case "constant":
 				n, _ := strconv.Atoi(p.Text)
 				values = []any{int32(n)}
-			case "column":
+			case "column", "lookup":
 				values = []any{row[p.N]}
 			}
 			var next [][]any
