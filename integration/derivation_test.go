@@ -605,6 +605,11 @@ func (f *fuzz) lookUp(ctx context.Context, accepted map[*fuzzRead][]gen.DerivedK
 			require.NoError(f.t, err, k.Lookup.SQL)
 			all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]any, error) { return row.Values() })
 			require.NoError(f.t, err, "%s\nof %s", k.Lookup.SQL, w.statement.SQL)
+			if k.Lookup.Tree { // what identifies a row stands first
+				for i := range all {
+					all[i] = all[i][1:]
+				}
+			}
 			out[fmt.Sprint(*k.Lookup)] = append(all, nil)[:len(all)] // never nil
 		}
 	}
