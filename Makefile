@@ -10,13 +10,15 @@ PGASIDE := go run -buildvcs=false ./cmd/pgaside
 
 # A checkout that belongs to another user, as CI has it, can't be stamped with its
 # version; tests that build the command need not care.
-test cover bench: export GOFLAGS += -buildvcs=false
+test cover bench proof: export GOFLAGS += -buildvcs=false
 
 PKG ?= ./...
 TESTFLAGS ?=
 ARGS ?=
 BENCH ?= .
 COUNT ?= 6
+FOR ?= 1h
+SEED ?=
 
 .PHONY: help
 help: ## list the targets
@@ -42,6 +44,11 @@ demo: setup ## see it work on real servers; flags in ARGS: make demo ARGS='--sca
 .PHONY: test
 test: setup verify ## everything: verify, then all tests on real servers with the race detector
 	go test -race -timeout 15m $(TESTFLAGS) $(PKG)
+
+.PHONY: proof
+proof: setup ## random projects against real servers for hours: FOR=<time> SEED=<number to repeat>
+	PGASIDE_TEST_FOR=$(FOR) PGASIDE_TEST_SEED=$(SEED) go test -run 'TestGeneratedDecoratorNeverStale|TestDerivedKeysCoverEveryChange' \
+		-v -timeout 0 ./integration
 
 .PHONY: test-unit
 test-unit: ## the tests that need no server

@@ -124,7 +124,7 @@ func TestAmendment4_11_11_OldValueNeedsALock(t *testing.T) {
 func refusals(t *testing.T, name string) string {
 	t.Helper()
 	dir := "../internal/gen/testdata/" + name
-	_, err := gen.Run(gen.Options{Repo: dir + "/repo", Schema: dir + "/schema.sql", Queries: dir + "/query.sql", Out: t.TempDir() + "/cached"})
+	_, err := gen.Run(gen.Options{Repo: dir + "/repo", Schema: []string{dir + "/schema.sql"}, Queries: []string{dir + "/query.sql"}, Out: t.TempDir() + "/cached"})
 	var found gen.Findings
 	require.True(t, errors.As(err, &found), "%v", err)
 	return found.Error()
@@ -383,7 +383,7 @@ func TestGeneratorLeavesForeignFilesAlone(t *testing.T) {
 	require.NoError(t, os.MkdirAll(out, 0o755))
 	mine := []byte("package cached_test\n\n// mine\n")
 	require.NoError(t, os.WriteFile(out+"/example_test.go", mine, 0o600))
-	res, err := gen.Run(gen.Options{Repo: "../repo", Schema: "../db/migrations", Queries: "../db/queries", Out: out})
+	res, err := gen.Run(gen.Options{Repo: "../repo", Schema: []string{"../db/migrations"}, Queries: []string{"../db/queries"}, Out: out})
 	require.NoError(t, err)
 	_, err = res.Write()
 	require.NoError(t, err)

@@ -21,10 +21,11 @@ import (
 )
 
 // TestDerivedKeysCoverEveryChange makes random schemas, reads and writes. Where the generator accepts a write, it is
-// executed, and every result of every accepted read that is another one afterwards must be under a key that the map names
-// for this write.
+// executed with several sets of arguments, each in a transaction that is rolled back, and every result of every accepted
+// read that is another one afterwards must be under a key that the map names for this write.
 //
-// PGASIDE_TEST_FOR is how long it looks (20s), PGASIDE_TEST_SEED what to repeat.
+// PGASIDE_TEST_FOR is how long it looks at least (20s), PGASIDE_TEST_SEED what to repeat. It goes on until it has executed
+// fuzzExecutions writes and every kind of write has changed something.
 func TestDerivedKeysCoverEveryChange(t *testing.T) {
 	ctx := t.Context()
 	length := 20 * time.Second
@@ -68,7 +69,7 @@ func TestDerivedKeysCoverEveryChange(t *testing.T) {
 	}
 	sort.Strings(lines)
 	t.Log("\n" + strings.Join(lines, "\n"))
-	require.Empty(t, f.unseen(), "no accepted write of this kind changed a result: the test shows nothing of it")
+	require.Empty(t, f.unseen(), "no accepted write of this kind was executed often enough or changed a result: the test shows nothing of it")
 }
 
 // fuzz makes and checks random projects. Its tables have the columns id, k and x, whose values are few, so that rows meet.
@@ -80,8 +81,10 @@ type fuzz struct {
 	ddl    *gen.Schema
 	counts map[string]int
 
-	arity     int  // parameters of the read that is being made
-	generated bool // s.x is computed from s.k
+	triggers  bool     // the schema has some
+	extra     []string // heirs and partitions, which are written to as well
+	arity     int      // parameters of the read that is being made
+	generated bool     // s.x is computed from s.k
 	aliases   int
 }
 
@@ -90,7 +93,11 @@ var (
 	fuzzColumns = []string{"id", "k", "x"}
 )
 
-const fuzzDomain = 4 // values are 0 to 3, and NULL
+const (
+	fuzzDomain     = 4     // values are 0 to 3, and NULL
+	fuzzArguments  = 40    // sets of arguments for one accepted write: deriving costs far more than executing
+	fuzzExecutions = 10000 // executed writes without which the test shows too little
+)
 
 // fuzzRead is a read that the generator accepts.
 type fuzzRead struct {
@@ -108,13 +115,21 @@ type fuzzRead struct {
 type fuzzWrite struct {
 	kind      string
 	table     string
+	alias     string // under which the statement changes it
 	statement gen.Statement
 	args      []any
 }
 
-// unseen names a kind of write that has not yet changed a result; "" when all have.
+// unseen names a kind of write that has not yet changed a result, or "any" when too few were executed; "" when there is
+// nothing left to wait for.
 func (f *fuzz) unseen() string {
-	for _, kind := range []string{"insert", "update", "delete", "upsert", "cte", "by cascade"} {
+	if f.counts["executed"] < fuzzExecutions {
+		return "any"
+	}
+	for _, kind := range []string{
+		"insert", "update", "delete", "upsert", "cte", "merge", "truncate", "function", "old value",
+		"by cascade", "by lookup", "by @via", "by trigger", "through a partition",
+	} {
 		if f.counts["named: "+kind] == 0 {
 			return kind
 		}
@@ -192,15 +207,21 @@ func (f *fuzz) schema() string {
 		}
 		return ""
 	}
+	f.extra, f.triggers = nil, f.oneIn(3)
 	sx := "x int" + def()
 	if f.generated {
 		sx = "x int GENERATED ALWAYS AS (k + 0) STORED"
+	}
+	sid, skeys, parts := f.pick("", " UNIQUE"), f.pick(", PRIMARY KEY (id, k)", ", UNIQUE (k)", ""), ""
+	if f.oneIn(3) {
+		sid, parts, f.extra = "", " PARTITION BY LIST (k)", []string{"s0"}
 	}
 	return fmt.Sprintf(`
 CREATE TABLE p (id int PRIMARY KEY, k int%s, x int%s, UNIQUE (id, k)%s);
 CREATE TABLE c (id int%s, k int%s, x int%s, UNIQUE (id, k)%s);
 CREATE TABLE g (%s id int%s, k int%s, x int%s%s);
-CREATE TABLE s (id int%s, k int, %s%s);
+CREATE TABLE s (id int%s, k int, %s%s)%s;
+%s
 %s
 CREATE VIEW v AS SELECT p.id, c.k, p.x FROM p LEFT JOIN c ON c.id = p.k;
 CREATE VIEW u AS SELECT id, k, x FROM c;
@@ -211,9 +232,71 @@ CREATE VIEW u AS SELECT id, k, x FROM c;
 		f.pick("", "CHECK (x < 9),"), f.pick(" PRIMARY KEY", ""), def(), def(),
 		f.pick("", ", FOREIGN KEY (k) REFERENCES c (id)"+action(), ", FOREIGN KEY (k, x) REFERENCES c (id, k)"+action(),
 			", FOREIGN KEY (k) REFERENCES c (id)"+action()+", FOREIGN KEY (x) REFERENCES p"+action()),
-		f.pick("", " UNIQUE"), sx, f.pick(", PRIMARY KEY (id, k)", ", UNIQUE (k)", ""),
+		sid, sx, skeys, parts,
+		f.more(),
 		f.pick("", "CREATE UNIQUE INDEX gx ON g (x);", "CREATE UNIQUE INDEX gx ON g (x) WHERE x > 1;"),
 	)
+}
+
+// more makes heirs, partitions, functions and triggers.
+func (f *fuzz) more() string {
+	var b strings.Builder
+	if len(f.extra) > 0 {
+		b.WriteString("CREATE TABLE s0 PARTITION OF s FOR VALUES IN (0, 1);\nCREATE TABLE s1 PARTITION OF s DEFAULT;\n")
+	}
+	if f.oneIn(4) {
+		b.WriteString("CREATE TABLE h () INHERITS (c);\n")
+		f.extra = append(f.extra, "h")
+	}
+	other := f.pick("p", "c", "g")
+	fmt.Fprintf(&b, "CREATE FUNCTION put(a int, b int) RETURNS int LANGUAGE %s;\n", f.pick(
+		"sql AS 'UPDATE "+other+" SET x = $2 WHERE "+f.column()+" = a RETURNING 1'",
+		"sql AS 'DELETE FROM "+other+" WHERE "+f.column()+" = $1 AND k = b RETURNING 1'",
+		"plpgsql AS 'BEGIN IF b > 1 THEN INSERT INTO g (id, k, x) VALUES (a, b, a); ELSE UPDATE g SET x = 3 WHERE id = b; END IF; RETURN a; END'",
+	))
+	if !f.triggers {
+		return b.String()
+	}
+	table := f.pick("p", "c", "g")
+	switch f.r.IntN(4) {
+	case 0:
+		fmt.Fprintf(&b, "CREATE FUNCTION tr() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.%s := %s; RETURN NEW; END';\n", f.pick("k", "x"), f.pick("2", "NEW.id", "NEW.id % 4"))
+		fmt.Fprintf(&b, "CREATE TRIGGER tr BEFORE %s ON %s FOR EACH ROW EXECUTE FUNCTION tr();\n", f.pick("INSERT", "UPDATE", "INSERT OR UPDATE"), table)
+	case 1:
+		fmt.Fprintf(&b, `CREATE FUNCTION tr() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  IF TG_OP = 'DELETE' THEN UPDATE s SET id = 3 WHERE k = OLD.%[1]s; RETURN OLD; END IF;
+  UPDATE s SET id = 2 WHERE k = NEW.%[1]s; RETURN NEW; END$$;
+CREATE TRIGGER tr AFTER INSERT OR DELETE OR UPDATE ON %[2]s FOR EACH ROW EXECUTE FUNCTION tr();
+`, f.column(), table)
+	case 2:
+		fmt.Fprintf(&b, `CREATE FUNCTION tr() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  DELETE FROM s WHERE k = coalesce(NEW.%[1]s, OLD.%[1]s); RETURN NULL; END$$;
+CREATE TRIGGER tr AFTER INSERT OR DELETE OR UPDATE ON %[2]s FOR EACH ROW EXECUTE FUNCTION tr();
+`, f.column(), table)
+	default:
+		fmt.Fprintf(&b, `CREATE FUNCTION tr() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  INSERT INTO s (id, k) VALUES (NEW.%s, NEW.%s) ON CONFLICT DO NOTHING; RETURN NEW; END$$;
+CREATE TRIGGER tr AFTER INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION tr();
+`, f.column(), f.column(), table)
+	}
+	return b.String()
+}
+
+// joined makes a read of a table and one that it refers to, or that refers to it, and the @via that finds its keys.
+func (f *fuzz) joined() (sql, via string) {
+	child, parent, fk := f.pick("c", "g"), "p", f.pick("k", "x")
+	if child == "g" {
+		parent = "c"
+	}
+	a, b := child, fk
+	c, d := parent, "id"
+	if f.oneIn(2) {
+		a, b, c, d = c, d, a, b
+	}
+	key := f.column()
+	sql = fmt.Sprintf("SELECT q1.%[1]s AS a0, q2.%[2]s AS b0, q2.%[3]s AS c0 FROM %[4]s q1 %[5]s %[6]s q2 ON q2.%[7]s = q1.%[8]s WHERE q1.%[9]s = $1",
+		f.column(), f.column(), f.column(), a, f.pick("JOIN", "LEFT JOIN"), c, d, b, key)
+	return sql, fmt.Sprintf("@via %s: SELECT o.%s FROM %s o WHERE o.%s = %s.%s", c, key, a, b, c, d)
 }
 
 // read makes a read that the generator accepts, or none.
@@ -222,10 +305,15 @@ func (f *fuzz) read(ctx context.Context, name string) *fuzzRead {
 	f.arity, f.aliases = 1+f.r.IntN(2), 0
 	var sql string
 	outs := 3
-	switch f.r.IntN(6) {
+	via := ""
+	switch f.r.IntN(8) {
+	case 6, 7:
+		f.arity = 1
+		sql, via = f.joined()
 	case 0, 1:
 		q := f.alias()
-		sql = fmt.Sprintf("SELECT %s, %s, %s FROM %s %s WHERE %s.%s = $1", f.column(), f.column(), f.column(), f.pick("p", "c", "g", "s", "u"), q, q, f.column())
+		from := f.pick(append([]string{"p", "c", "g", "s", "u"}, f.extra...)...)
+		sql = fmt.Sprintf("SELECT %s, %s, %s FROM %s %s WHERE %s.%s = $1", f.column(), f.column(), f.column(), from, q, q, f.column())
 		f.arity = 1
 		if f.oneIn(2) {
 			f.arity = 2
@@ -254,6 +342,12 @@ func (f *fuzz) read(ctx context.Context, name string) *fuzzRead {
 		rd.hidesNone = rd.statement.Cmd == ":one"
 	}
 	rd.statement.Notes = []string{note}
+	if via != "" {
+		rd.statement.Notes = append(rd.statement.Notes, via)
+		if _, err := f.ddl.Derive([]gen.Statement{rd.statement}); err != nil {
+			rd.statement.Notes = rd.statement.Notes[:1]
+		}
+	}
 	if _, err := f.ddl.Derive([]gen.Statement{rd.statement}); err != nil {
 		// Perhaps it can be cached if the changes of all but one table may stay unseen.
 		only := f.pick(fuzzTables...)
@@ -379,21 +473,42 @@ func (f *fuzz) check(ctx context.Context, reads []*fuzzRead, w *fuzzWrite, table
 	if len(accepted) == 0 {
 		return
 	}
+	for range fuzzArguments {
+		f.try(ctx, accepted, w, tables, ddl)
+		if f.t.Failed() {
+			return
+		}
+		w.redraw(f)
+	}
+}
+
+// try executes a write with the arguments that it has, and undoes it.
+func (f *fuzz) try(ctx context.Context, accepted map[*fuzzRead][]gen.DerivedKey, w *fuzzWrite, tables []string, ddl string) {
 	_, err := f.conn.Exec(ctx, "begin")
 	require.NoError(f.t, err)
 	defer func() {
 		_, err := f.conn.Exec(ctx, "rollback")
 		require.NoError(f.t, err)
 	}()
+	found := f.lookUp(ctx, accepted, w, false)
 	rows, err := f.execute(ctx, w)
 	if err != nil {
 		f.counts["failed: "+w.kind]++
 		return
 	}
+	for l, rows := range f.lookUp(ctx, accepted, w, true) {
+		found[l] = rows
+	}
+	f.counts["executed"]++
 	changed, others := map[string]bool{}, false
 	for i, text := range f.tables(ctx) {
-		changed[fuzzTables[i]] = text != tables[i]
-		others = others || fuzzTables[i] != w.table && text != tables[i]
+		if text != tables[i] {
+			changed[fuzzTables[i]] = true
+			others = others || fuzzTables[i] != w.table
+		}
+	}
+	if len(changed) == 0 {
+		return // the reads depend on the tables alone
 	}
 	for rd, derived := range accepted {
 		if slices.ContainsFunc(rd.stale, func(t string) bool { return changed[t] }) {
@@ -401,8 +516,13 @@ func (f *fuzz) check(ctx context.Context, reads []*fuzzRead, w *fuzzWrite, table
 		}
 		named := map[string]bool{}
 		for _, k := range derived {
-			for _, key := range w.keys(k, rows) {
+			for _, key := range w.keys(k, rows, found) {
 				named[key] = true
+			}
+			for _, key := range rd.keys {
+				if k.Whole {
+					named[fmt.Sprint(key)] = true
+				}
 			}
 		}
 		for i, after := range f.results(ctx, rd) {
@@ -415,9 +535,37 @@ func (f *fuzz) check(ctx context.Context, reads []*fuzzRead, w *fuzzWrite, table
 				return
 			}
 			f.counts["named: "+w.kind]++
-			if others && w.kind != "cte" {
+			if others && w.kind != "cte" && !f.triggers {
 				f.counts["named: by cascade"]++
 			}
+			if others && f.triggers && w.kind != "cte" && w.kind != "function" {
+				f.counts["named: by trigger"]++
+			}
+			for _, k := range derived {
+				if k.Lookup != nil && len(rd.statement.Notes) > 1 && strings.HasPrefix(rd.statement.Notes[1], "@via") {
+					f.counts["named: by @via"]++
+				} else if k.Lookup != nil {
+					f.counts["named: by lookup"]++
+				}
+			}
+			if slices.Contains(f.extra, w.table) || strings.Contains(rd.statement.SQL, " s0 ") {
+				f.counts["named: through a partition"]++
+			}
+		}
+	}
+}
+
+// redraw gives a write other arguments.
+func (w *fuzzWrite) redraw(f *fuzz) {
+	for i, v := range w.args {
+		if list, ok := v.([]int32); ok {
+			for k := range list {
+				list[k] = int32(f.r.IntN(fuzzDomain))
+			}
+			continue
+		}
+		if w.args[i] = int32(f.r.IntN(fuzzDomain)); f.oneIn(10) {
+			w.args[i] = nil
 		}
 	}
 }
@@ -441,9 +589,36 @@ func (f *fuzz) execute(ctx context.Context, w *fuzzWrite) ([][]any, error) {
 	return nil, nil
 }
 
+// lookUp runs the lookups of a write, those before its statement or those after it.
+func (f *fuzz) lookUp(ctx context.Context, accepted map[*fuzzRead][]gen.DerivedKey, w *fuzzWrite, after bool) map[string][][]any {
+	out := map[string][][]any{}
+	for _, derived := range accepted {
+		for _, k := range derived {
+			if k.Lookup == nil || k.Lookup.After != after || out[fmt.Sprint(*k.Lookup)] != nil {
+				continue
+			}
+			args := []any{pgx.QueryExecModeDescribeExec}
+			for _, n := range k.Lookup.Args {
+				args = append(args, w.args[n])
+			}
+			rows, err := f.conn.Query(ctx, k.Lookup.SQL, args...)
+			require.NoError(f.t, err, k.Lookup.SQL)
+			all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]any, error) { return row.Values() })
+			require.NoError(f.t, err, "%s\nof %s", k.Lookup.SQL, w.statement.SQL)
+			out[fmt.Sprint(*k.Lookup)] = append(all, nil)[:len(all)] // never nil
+		}
+	}
+	return out
+}
+
 // keys evaluates a derived key as the generated code does.
-func (w *fuzzWrite) keys(k gen.DerivedKey, rows [][]any) []string {
-	if !slices.ContainsFunc(k.Parts, func(p gen.KeyPart) bool { return p.From == "column" }) {
+func (w *fuzzWrite) keys(k gen.DerivedKey, rows [][]any, found map[string][][]any) []string {
+	if k.Whole {
+		return nil
+	}
+	if k.Lookup != nil {
+		rows = found[fmt.Sprint(*k.Lookup)]
+	} else if !slices.ContainsFunc(k.Parts, func(p gen.KeyPart) bool { return p.From == "column" }) {
 		rows = [][]any{nil}
 	}
 	var out []string
@@ -463,7 +638,7 @@ func (w *fuzzWrite) keys(k gen.DerivedKey, rows [][]any) []string {
 			case "constant":
 				n, _ := strconv.Atoi(p.Text)
 				values = []any{int32(n)}
-			case "column":
+			case "column", "lookup":
 				values = []any{row[p.N]}
 			}
 			var next [][]any
@@ -676,19 +851,35 @@ func (f *fuzz) write() *fuzzWrite {
 	w := &fuzzWrite{}
 	var sql string
 	outs := 0
-	switch f.r.IntN(8) {
+	switch f.r.IntN(11) {
 	case 0, 1, 2:
 		sql, outs = f.insert(w)
 	case 3, 4, 5:
 		sql, outs = f.update(w)
 	case 6:
 		sql, outs = f.delete(w)
+	case 7:
+		sql, outs = f.special(w)
+	case 8, 9:
+		inner := []func(*fuzzWrite) (string, int){f.insert, f.update, f.delete}[f.r.IntN(3)]
+		body, n := inner(w)
+		table, kind := w.table, "cte"
+		if n == 0 {
+			body += fmt.Sprintf(" RETURNING %[1]s.id, %[1]s.k, %[1]s.x", w.alias)
+		}
+		cols := "w0.id, w0.k, w0.x"
+		if n == 1 || strings.Contains(body, " AS n, x") {
+			cols = "1 AS one"
+		}
+		sql = fmt.Sprintf("WITH w0 AS (%s) SELECT %s FROM w0%s", body, cols, f.pick("", " ORDER BY 1", " LEFT JOIN p q ON q.id = 1", " WHERE true", " LIMIT 1"))
+		outs = strings.Count(cols, ",") + 1
+		w.kind, w.table = kind, table
 	default:
 		inner := []func(*fuzzWrite) (string, int){f.insert, f.update, f.delete}[f.r.IntN(3)]
 		body, n := inner(w)
 		table := w.table
 		if n == 0 {
-			body += " RETURNING id, k, x"
+			body += fmt.Sprintf(" RETURNING %[1]s.id, %[1]s.k, %[1]s.x", w.alias)
 		}
 		sql = "WITH w0 AS (" + body + ") "
 		switch f.r.IntN(3) {
@@ -710,6 +901,31 @@ func (f *fuzz) write() *fuzzWrite {
 	return w
 }
 
+// special makes a write that is none of the usual ones.
+func (f *fuzz) special(w *fuzzWrite) (string, int) {
+	w.table = f.pick(fuzzTables...)
+	switch f.r.IntN(5) {
+	case 0:
+		w.kind = "truncate"
+		return "TRUNCATE " + w.table + f.pick("", " CASCADE"), 0
+	case 1, 2:
+		w.kind, w.table = "function", "g"
+		return "SELECT put(" + w.arg(f) + ", " + w.arg(f) + ")", 1
+	case 3:
+		w.kind, w.table = "merge", f.pick("p", "c", "g")
+		var b strings.Builder
+		fmt.Fprintf(&b, "MERGE INTO %s t USING (SELECT %s::int AS id, %s::int AS k, %s::int AS x) q ON t.%s = q.id", w.table, w.arg(f), w.arg(f), w.arg(f), f.pick("id", "id", "k"))
+		b.WriteString(f.pick("", " WHEN MATCHED AND q.k = 1 THEN DELETE", " WHEN MATCHED AND t.x = 1 THEN DO NOTHING"))
+		b.WriteString(f.pick("", " WHEN MATCHED THEN UPDATE SET x = q.x", " WHEN MATCHED THEN UPDATE SET k = q.k, x = t.k", " WHEN MATCHED THEN DELETE"))
+		b.WriteString(f.pick(" WHEN NOT MATCHED THEN INSERT (id, k, x) VALUES (q.id, q.k, q.x)", " WHEN NOT MATCHED THEN INSERT (id, k) VALUES (q.id, 1)"))
+		return b.String(), 0
+	}
+	w.kind = "old value"
+	set := f.pick(f.writable(w.table)...)
+	return fmt.Sprintf("WITH o AS (SELECT id, k, x FROM %[1]s WHERE %[2]s = %[3]s%[4]s) UPDATE %[1]s z SET %[5]s = %[6]s FROM o WHERE z.id = o.id%[7]s RETURNING o.id, o.k, o.x",
+		w.table, f.column(), w.arg(f), f.pick("", " FOR UPDATE", " FOR UPDATE"), set, w.arg(f), f.pick("", " AND z.k = o.k")), 3
+}
+
 func (f *fuzz) returning() (sql string, outs int) {
 	switch f.r.IntN(4) {
 	case 0:
@@ -724,14 +940,14 @@ func (f *fuzz) returning() (sql string, outs int) {
 
 // writable lists the columns that can be written.
 func (f *fuzz) writable(table string) []string {
-	if table == "s" && f.generated {
+	if (table == "s" || table == "s0") && f.generated {
 		return []string{"id", "k"}
 	}
 	return slices.Clone(fuzzColumns)
 }
 
 func (f *fuzz) insert(w *fuzzWrite) (string, int) {
-	w.kind, w.table = "insert", f.pick(fuzzTables...)
+	w.kind, w.table = "insert", f.pick(append(f.extra, fuzzTables...)...)
 	cols := f.writable(w.table)
 	f.r.Shuffle(len(cols), func(i, j int) { cols[i], cols[j] = cols[j], cols[i] })
 	if f.oneIn(3) {
@@ -739,9 +955,10 @@ func (f *fuzz) insert(w *fuzzWrite) (string, int) {
 	}
 	var b strings.Builder
 	alias := w.table
+	w.alias = alias
 	fmt.Fprintf(&b, "INSERT INTO %s ", w.table)
 	if f.oneIn(4) {
-		alias = "z"
+		alias, w.alias = "z", "z"
 		b.WriteString("AS z ")
 	}
 	fmt.Fprintf(&b, "(%s) ", strings.Join(cols, ", "))
@@ -841,7 +1058,18 @@ func (f *fuzz) set(w *fuzzWrite, alias string, other func() string) string {
 func (f *fuzz) where(w *fuzzWrite, aliases []string) string {
 	var out []string
 	for range 1 + f.r.IntN(5)/3 {
-		switch f.r.IntN(9) {
+		switch f.r.IntN(13) {
+		case 9:
+			out = append(out, fmt.Sprintf("%s IN (%s, %s, 2)", f.of(aliases), w.arg(f), w.arg(f)))
+		case 10:
+			col := f.of(aliases)
+			out = append(out, fmt.Sprintf("(%s = %s OR %s = %s)", col, w.arg(f), w.arg(f), col))
+		case 11:
+			out = append(out, f.of(aliases)+" IS NULL")
+		case 12:
+			q := f.alias()
+			out = append(out, fmt.Sprintf("%s = (SELECT %s.%s FROM %s %s WHERE %s.%s = %s ORDER BY %s.id, %s.k, %s.x LIMIT 1%s)", f.of(aliases), q, f.column(), f.pick(fuzzTables...), q, q, f.column(), w.arg(f),
+				q, q, q, f.pick("", " FOR UPDATE")))
 		case 0:
 			out = append(out, f.of(aliases)+" = ANY("+w.list(f)+")")
 		case 1:
@@ -859,11 +1087,12 @@ func (f *fuzz) where(w *fuzzWrite, aliases []string) string {
 }
 
 func (f *fuzz) update(w *fuzzWrite) (string, int) {
-	w.kind, w.table = "update", f.pick(fuzzTables...)
+	w.kind, w.table = "update", f.pick(append(f.extra, fuzzTables...)...)
 	alias, target := w.table, w.table
 	if f.oneIn(3) {
 		alias, target = "z", w.table+" z"
 	}
+	w.alias = alias
 	aliases, from := []string{alias}, ""
 	other := func() string { return alias + "." + f.column() }
 	if f.oneIn(3) {
@@ -893,7 +1122,8 @@ func (f *fuzz) update(w *fuzzWrite) (string, int) {
 }
 
 func (f *fuzz) delete(w *fuzzWrite) (string, int) {
-	w.kind, w.table = "delete", f.pick(fuzzTables...)
+	w.kind, w.table = "delete", f.pick(append(f.extra, fuzzTables...)...)
+	w.alias = w.table
 	if f.oneIn(3) {
 		q := f.alias()
 		aliases := []string{w.table, q}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,12 +23,13 @@ type Lookup struct {
 	// Keys makes the keys of one row, which it reads by scan. Nil when the rows need only be locked.
 	Keys func(scan func(...any) error) ([]cache.Key, error)
 
-	// Times is how often it runs: a lookup that goes through several tables finds under its locks what came before them only
-	// in the next run. Zero is once.
-	Times int
+	// Fresh says that it must see every row that was committed before its locks were granted, and that Postgres wouldn't notice
+	// if it didn't: in a snapshot that is older (REPEATABLE READ, SERIALIZABLE) it is not run, see ErrOldSnapshot.
+	Fresh bool
 
-	// UntilAll lets it run until it finds no more than before: it follows rows that refer to rows of their own table, and under
-	// its locks finds those that came before them only in the next run.
+	// UntilAll lets it run until it finds no row that it has not found, and locked, before: it follows rows that refer to rows of
+	// their own table, and under its locks finds those that came before them only in the next run. Its first column, which Keys
+	// is not given, identifies a row.
 	UntilAll bool
 
 	// Bound says that the lookup locks the very rows that the statement changes. A statement that changes more of them than
@@ -42,6 +44,11 @@ type Lookup struct {
 // the statement. On the pool the write is rolled back and tried again, and the error comes when that was in vain several times.
 // In a transaction nothing can be committed: begin it anew.
 var ErrRowsAppeared = errors.New("pgfence: rows appeared between a write's lookup and the write: try the transaction again")
+
+// ErrOldSnapshot is returned for a write that looks up keys through @via in a transaction at REPEATABLE READ or SERIALIZABLE.
+// Rows that were committed after its first statement are hidden from it, and the keys of these would be missed. In a
+// transaction nothing can be committed: run the write at READ COMMITTED.
+var ErrOldSnapshot = errors.New("pgfence: a lookup of a write needs READ COMMITTED: an older snapshot hides rows that other transactions have committed")
 
 // LookUp returns a DB whose next write runs the lookups first.
 func (db *DB) LookUp(ls ...Lookup) *DB {
@@ -83,12 +90,22 @@ type lookedUp struct {
 
 func lookUp(ctx context.Context, d DBTX, ls []Lookup, after bool) (lookedUp, error) {
 	var found lookedUp
+	if slices.ContainsFunc(ls, func(l Lookup) bool { return l.After == after && l.Fresh }) {
+		var level string
+		if err := d.QueryRow(ctx, "select current_setting('transaction_isolation')").Scan(&level); err != nil {
+			return found, fmt.Errorf("pgfence: looking up what a write changes: %w", err)
+		}
+		if level != "read committed" && level != "read uncommitted" { // to Postgres they are the same
+			return found, ErrOldSnapshot
+		}
+	}
 	for _, l := range ls {
 		if l.After != after {
 			continue
 		}
-		before := int64(-1)
-		for runs := 0; runs < max(l.Times, 1) || l.UntilAll; runs++ {
+		seen := map[string]bool{}
+		for more := true; more; {
+			more = false
 			rows, err := d.Query(ctx, l.SQL, l.Args...)
 			if err != nil {
 				return found, fmt.Errorf("pgfence: looking up what a write changes: %w", err)
@@ -96,10 +113,17 @@ func lookUp(ctx context.Context, d DBTX, ls []Lookup, after bool) (lookedUp, err
 			n := int64(0)
 			for rows.Next() {
 				n++
+				scan := rows.Scan
+				if l.UntilAll {
+					if id := string(rows.RawValues()[0]); !seen[id] {
+						seen[id], more = true, true
+					}
+					scan = func(dest ...any) error { return rows.Scan(append([]any{nil}, dest...)...) }
+				}
 				if l.Keys == nil {
 					continue
 				}
-				keys, err := l.Keys(rows.Scan)
+				keys, err := l.Keys(scan)
 				if err != nil {
 					rows.Close()
 					return found, fmt.Errorf("pgfence: looking up what a write changes: %w", err)
@@ -112,10 +136,6 @@ func lookUp(ctx context.Context, d DBTX, ls []Lookup, after bool) (lookedUp, err
 			if l.Bound {
 				found.bound, found.locked = true, n
 			}
-			if l.UntilAll && n == before {
-				break
-			}
-			before = n
 		}
 	}
 	return found, nil

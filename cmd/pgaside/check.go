@@ -4,25 +4,22 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/pgaside/pgaside/internal/gen"
 )
 
 func newCheckCommand() *cobra.Command {
-	var opts gen.Options
-	var asJSON bool
+	var project projectFlags
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Fail when the cached decorator is not what generate would write",
 		Long: `Derives everything as generate does, writes nothing, and lists the files that generate would write or remove.
 
-With --json, the findings and these files ("missing", "changed", "stale") are one JSON document on standard output:
-{"findings": […], "files": [{"file", "what"}]}.
+With --json, the findings and these files ("missing", "changed", "stale") of all packages are one JSON document on standard
+output: {"findings": […], "files": [{"file", "what"}], "left_out": [{"name", "why"}]}.
 
 Exit code 0: fresh. 1: not fresh, or findings. 2: usage, or files that can't be read.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			res, err := derive(cmd, opts, asJSON)
+			res, err := project.derive(cmd)
 			if err != nil {
 				return err
 			}
@@ -30,13 +27,13 @@ Exit code 0: fresh. 1: not fresh, or findings. 2: usage, or files that can't be 
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				err = printReport(cmd, gen.Report{Files: diffs})
+			if project.asJSON {
+				err = project.report(cmd, nil, diffs)
 			}
 			switch {
 			case len(diffs) == 0 || err != nil:
 				return err
-			case asJSON:
+			case project.asJSON:
 				return errFound
 			}
 			for _, d := range diffs {
@@ -46,7 +43,7 @@ Exit code 0: fresh. 1: not fresh, or findings. 2: usage, or files that can't be 
 			return errFound
 		},
 	}
-	addProjectFlags(cmd, &opts)
-	addJSONFlag(cmd, &asJSON, "print findings and files as one JSON document")
+	project.add(cmd)
+	project.addJSON(cmd, "print findings and files as one JSON document")
 	return cmd
 }

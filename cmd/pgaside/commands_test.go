@@ -90,23 +90,26 @@ func TestExplain(t *testing.T) {
 // report is what an editor reads of generate and check, written down once more:
 // its names are a promise.
 type report struct {
-	Findings []struct {
-		File   string
-		Line   int
-		Column int
-		Query  string
-		Group  string
-		Read   string
-		ReadAt struct {
-			File         string
-			Line, Column int
-		} `json:"read_at"`
-		Path    []string
-		Message string
-		Why     string
-		Mend    []string
-	}
-	Files []struct{ File, What string }
+	Findings []finding
+	Files    []struct{ File, What string }
+	LeftOut  []struct{ Name, Why string } `json:"left_out"`
+}
+
+type finding struct {
+	File   string
+	Line   int
+	Column int
+	Query  string
+	Group  string
+	Read   string
+	ReadAt struct {
+		File         string
+		Line, Column int
+	} `json:"read_at"`
+	Path    []string
+	Message string
+	Why     string
+	Mend    []string
 }
 
 func decode(t *testing.T, text string, into any) {
@@ -133,13 +136,13 @@ func TestFindingsAsJSON(t *testing.T) {
 		decode(t, stdout, &r)
 		found := false
 		for _, f := range r.Findings {
-			if f.Query != "DeleteUser" || f.Group != "message" {
+			if f.Query != "DeleteUsersOfOthers" || f.Group != "session" {
 				continue
 			}
 			found = true
 			file := testdata + "refuse_cascade/query.sql"
-			if f.File != filepath.Clean(file) && f.File != file || f.Line != 18 || f.Column != 13 || f.Read != "ListMessages" || f.ReadAt.File != f.File ||
-				f.ReadAt.Line != 5 || f.ReadAt.Column != 10 || strings.Join(f.Path, " ") != "users sessions messages" ||
+			if f.File != filepath.Clean(file) && f.File != file || f.Line != 18 || f.Column != 13 || f.Read != "GetSession" || f.ReadAt.File != f.File ||
+				f.ReadAt.Line != 1 || f.ReadAt.Column != 10 || strings.Join(f.Path, " ") != "users sessions" ||
 				!strings.Contains(f.Message, "would go stale") || f.Why == "" || len(f.Mend) < 2 {
 				t.Errorf("%s --json: %+v", command, f)
 			}
@@ -190,13 +193,17 @@ func TestExplainFormats(t *testing.T) {
 		}
 	}
 	code, stdout, stderr := call(t, append([]string{"explain", "RenameSession", "--json"}, project("single", "cached")...)...)
-	var m struct {
-		Groups []struct{ Name string }
-		Writes []struct{ Query string }
+	var doc struct {
+		Packages []struct {
+			Repo   string
+			Groups []struct{ Name string }
+			Writes []struct{ Query string }
+		}
 	}
-	if err := json.Unmarshal([]byte(stdout), &m); err != nil || code != 0 {
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || code != 0 || len(doc.Packages) != 1 {
 		t.Fatalf("explain RenameSession --json: exit code %d, %v, %s", code, err, stderr)
 	}
+	m := doc.Packages[0]
 	if len(m.Writes) != 1 || m.Writes[0].Query != "RenameSession" || len(m.Groups) != 2 {
 		t.Errorf("explain RenameSession --json: %+v", m)
 	}

@@ -11,8 +11,7 @@ import (
 )
 
 func newExplainCommand() *cobra.Command {
-	var opts gen.Options
-	var asJSON bool
+	var project projectFlags
 	var format string
 	cmd := &cobra.Command{
 		Use:   "explain [query]",
@@ -21,19 +20,21 @@ func newExplainCommand() *cobra.Command {
 that change them with where their keys come from; then the writes with what they change, cascade to and invalidate; then
 what rests on a human's word. With a query, only what concerns it.
 
---format json is the same for programs, and --format dot a graph for Graphviz: pgaside explain --format dot | dot -Tsvg.
---json is --format json, and prints findings as JSON too.
+--format json is the same for programs, one document with a list of packages: {"findings": [], "packages": […], "left_out": […]}.
+With findings it is what generate --json prints. --json is --format json. --format dot is a graph for Graphviz, with a frame for
+each of several packages: pgaside explain --format dot | dot -Tsvg.
 
 Exit code 0: printed. 1: findings. 2: usage, or an unknown query.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if asJSON {
+			if project.asJSON {
 				format = "json"
 			}
 			if !slices.Contains(gen.Formats, format) {
 				return fmt.Errorf("--format %s: it is one of %s", format, strings.Join(gen.Formats, ", "))
 			}
-			res, err := derive(cmd, opts, format == "json")
+			project.asJSON = format == "json"
+			res, err := project.derive(cmd)
 			if err != nil {
 				return err
 			}
@@ -41,7 +42,7 @@ Exit code 0: printed. 1: findings. 2: usage, or an unknown query.`,
 			if len(args) == 1 {
 				query = args[0]
 			}
-			text, err := res.Explain(query, format)
+			text, err := res.Explain(query, format, project.leftOut)
 			if err != nil {
 				return err
 			}
@@ -49,8 +50,8 @@ Exit code 0: printed. 1: findings. 2: usage, or an unknown query.`,
 			return nil
 		},
 	}
-	addProjectFlags(cmd, &opts)
+	project.add(cmd)
 	cmd.Flags().StringVar(&format, "format", "text", strings.Join(gen.Formats, ", "))
-	addJSONFlag(cmd, &asJSON, "the same as --format json")
+	project.addJSON(cmd, "the same as --format json")
 	return cmd
 }

@@ -8,16 +8,19 @@ import (
 	"github.com/pgaside/pgaside/internal/gen"
 )
 
-// addJSONFlag adds the flag by which a command speaks to an editor: one JSON
-// document on standard output, and nothing on standard error.
-func addJSONFlag(cmd *cobra.Command, asJSON *bool, what string) {
-	cmd.Flags().BoolVar(asJSON, "json", false, what)
-}
-
-func printReport(cmd *cobra.Command, r gen.Report) error {
-	text, err := r.JSON()
+// report prints the one JSON document of a command, for all packages.
+func (f *projectFlags) report(cmd *cobra.Command, findings gen.Findings, files []gen.Difference) error {
+	text, err := gen.Report{Findings: findings, Files: files, LeftOut: f.leftOut}.JSON()
 	if err == nil {
 		_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 	}
 	return err
+}
+
+// found is errFound, unless what was found could not be printed.
+func found(err error) error {
+	if err != nil {
+		return err
+	}
+	return errFound
 }

@@ -237,7 +237,7 @@ func (b *plBody) statement(kind string, n any) {
 		case "null":
 			b.e.skips = true
 		default:
-			b.e.all = true
+			b.e.all, b.e.skips = true, true
 		}
 	}
 	for _, into := range []string{"target", "var"} {

@@ -469,13 +469,16 @@ func (d *deriver) cascade(c *change, fk *foreignKey) *change {
 	if tree && c.rows != nil && c.rows.tree == fk {
 		return nil // those rows are among these
 	}
-	child.rows = c.rows.children(fk, len(d.seen), tree)
-	if c.rows != nil && child.rows == nil {
-		d.noRows = "the foreign keys go round in a circle"
+	if c.rows != nil {
+		if rows, why := c.rows.children(fk, len(d.seen), tree); why == "" {
+			child.rows = rows
+		} else {
+			d.noRows = why
+		}
 	}
 	child.called = c.called
 	setCols := fk.cols
-	if action != "c" && len(fk.setCols) > 0 {
+	if action != "c" && len(fk.setCols) > 0 && c.kind == "deletes" { // ON UPDATE has no such list
 		setCols = fk.setCols
 	}
 	if child.sets != nil {

@@ -32,10 +32,10 @@ type DerivedKey struct {
 type KeyLookup struct {
 	SQL   string
 	Args  []int // the arguments of the write behind $1, $2, …
-	Times int
-	Tree  bool // it runs until it finds no more
-	Bound bool // the write may change no more rows than it returns
-	After bool // it runs after the statement
+	Fresh bool  // it needs READ COMMITTED
+	Tree  bool  // it runs until it finds no more
+	Bound bool  // the write may change no more rows than it returns
+	After bool  // it runs after the statement
 }
 
 // KeyPart says where a part of a key comes from: "argument", "element" (of a
@@ -105,11 +105,11 @@ func (s *Schema) Derive(statements []Statement) (map[string][]DerivedKey, error)
 		for _, k := range w.keys {
 			key := DerivedKey{Group: k.g.name, Whole: k.whole}
 			for _, l := range w.lookups {
-				key.Locks = append(key.Locks, KeyLookup{SQL: l.sql, Args: l.args, Times: l.times, Tree: l.tree, Bound: l.bound, After: l.after})
+				key.Locks = append(key.Locks, KeyLookup{SQL: l.sql, Args: l.args, Fresh: l.fresh, Tree: l.tree, Bound: l.bound, After: l.after})
 			}
 			for _, v := range k.parts {
 				if v.look != nil {
-					key.Lookup = &KeyLookup{SQL: v.look.sql, Args: v.look.args, Times: v.look.times, Tree: v.look.tree, Bound: v.look.bound, After: v.look.after}
+					key.Lookup = &KeyLookup{SQL: v.look.sql, Args: v.look.args, Fresh: v.look.fresh, Tree: v.look.tree, Bound: v.look.bound, After: v.look.after}
 				}
 				key.Parts = append(key.Parts, KeyPart{From: from[v.kind], N: v.n, Text: strings.TrimSpace(v.text)})
 			}

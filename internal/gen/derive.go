@@ -375,11 +375,13 @@ func (p *project) mapTables(r *cachedRead, a *analysis, sel *pg.SelectStmt, vias
 			m.required = true
 		}
 		var missing []string
+		var targets []place
 		for k, i := range r.keys {
 			target := place{col: fmt.Sprintf("$%d", i+1)}
 			if r.batch && i == r.list {
 				target = place{col: fmt.Sprintf("@%d", i+1)}
 			}
+			targets = append(targets, target)
 			var cols []string
 			best := ""
 			for _, c := range o.table.cols {
@@ -410,6 +412,12 @@ func (p *project) mapTables(r *cachedRead, a *analysis, sel *pg.SelectStmt, vias
 			}
 			v.used = true
 			if v.sql == "" { // it is reported
+				continue
+			}
+			if !v.follows(a, o, targets) {
+				p.fail(v.pos, fmt.Sprintf("@via %s on %s doesn't follow the query from %s to the key", v.table, r.q.name, o.alias),
+					"what it compares isn't what always ties that row to the key in the query, so that it would miss keys",
+					"compare the columns that the query compares, by way of the same tables", fmt.Sprintf("-- @stale-ok %s", v.table))
 				continue
 			}
 			m.via, m.cols, m.chains, m.required = v, nil, []string{"@via"}, false

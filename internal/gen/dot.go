@@ -6,20 +6,37 @@ import (
 	"strings"
 )
 
-// dot writes the map as a graph for Graphviz, from left to right in the order of
-// cause: write, table, read, group. What rests on a human's word is dotted.
-func (m *Map) dot() string {
+// dot writes maps as one graph for Graphviz, from left to right in the order of
+// cause: write, table, read, group. What rests on a human's word is dotted. Several
+// packages have a frame each.
+func dot(maps []*Map) string {
 	var b strings.Builder
 	b.WriteString("digraph pgaside {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n")
+	for _, m := range maps {
+		if len(maps) == 1 {
+			m.dot(&b, "  ", "")
+			break
+		}
+		fmt.Fprintf(&b, "  subgraph %s {\n    label=%s;\n", quote("cluster "+m.Repo), quote(m.Repo))
+		m.dot(&b, "    ", m.Repo+" ")
+		b.WriteString("  }\n")
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// dot writes the nodes and edges of a map. Before the names of its nodes stands
+// what tells them from those of other maps.
+func (m *Map) dot(b *strings.Builder, indent, before string) {
 	node := func(kind, name, label, style string) {
-		fmt.Fprintf(&b, "  %s [label=%s, %s];\n", quote(kind+" "+name), quote(label), style)
+		fmt.Fprintf(b, "%s%s [label=%s, %s];\n", indent, quote(before+kind+" "+name), quote(label), style)
 	}
 	edge := func(from, to, label, style string) {
 		attrs := "label=" + quote(label)
 		if style != "" {
 			attrs += ", style=" + style
 		}
-		fmt.Fprintf(&b, "  %s -> %s [%s];\n", quote(from), quote(to), attrs)
+		fmt.Fprintf(b, "%s%s -> %s [%s];\n", indent, quote(before+from), quote(before+to), attrs)
 	}
 
 	tables := m.tables()
@@ -73,8 +90,6 @@ func (m *Map) dot() string {
 			}
 		}
 	}
-	b.WriteString("}\n")
-	return b.String()
 }
 
 // tables lists every table of the map, by name.

@@ -44,6 +44,33 @@ func TestDotIsAGraph(t *testing.T) {
 	}
 }
 
+// TestDotOfSeveralPackages draws two maps with the same names: no node is of both.
+func TestDotOfSeveralPackages(t *testing.T) {
+	t.Parallel()
+
+	res, err := runCase("single")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := res.Map("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := *a
+	b.Repo = "other"
+	text := dot([]*Map{a, &b})
+	if err := readDot(text); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+	for _, want := range []string{
+		`subgraph "cluster other" {`, `  "other group session" [label="session(id)"`, `  "testdata/single/repo group session" [label="session(id)"`, `"other read GetSession" -> "other group session" [`,
+	} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("the graph has no %s, or more than one:\n%s", want, text)
+		}
+	}
+}
+
 func TestDotQuotes(t *testing.T) {
 	t.Parallel()
 
@@ -53,10 +80,11 @@ func TestDotQuotes(t *testing.T) {
 }
 
 // readDot reads a digraph of node, edge and attribute statements, each ended by a
-// semicolon.
+// semicolon, and of subgraphs of these.
 func readDot(text string) error {
 	r := &dotReader{text: text}
 	nodes, ends := map[string]bool{}, []string{}
+	inside := false // a subgraph
 	if err := r.want("digraph", "*", "{"); err != nil {
 		return err
 	}
@@ -65,6 +93,15 @@ func readDot(text string) error {
 		switch {
 		case err != nil:
 			return err
+		case id == "}" && inside:
+			inside = false
+			continue
+		case id == "subgraph" && !inside:
+			inside = true
+			if err := r.want("*", "{"); err != nil {
+				return err
+			}
+			continue
 		case id == "}":
 			if rest, err := r.next(); err != nil || rest != "" {
 				return fmt.Errorf("%q follows the graph", rest)

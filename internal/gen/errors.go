@@ -14,7 +14,7 @@ type Position struct {
 	Col  int    `json:"column,omitempty"` // in bytes, 1 is the first; 0 when the whole line is meant
 }
 
-// String returns "file:line:column".
+// String returns "file:line:column", as far as it is known.
 func (p Position) String() string {
 	switch {
 	case p.Line == 0:

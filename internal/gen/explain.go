@@ -12,17 +12,44 @@ var Formats = []string{"text", "json", "dot"}
 
 // Explain writes the map, or what concerns one query, in one of Formats.
 func (r *Result) Explain(query, format string) (string, error) {
-	m, err := r.Map(query)
-	if err != nil {
-		return "", err
+	return Results{r}.Explain(query, format, nil)
+}
+
+// Explain is Result.Explain for all packages, as one document. A query is looked
+// for in all of them. What was left out is said in JSON.
+func (rs Results) Explain(query, format string, leftOut []Skipped) (string, error) {
+	maps := []*Map{}
+	for _, r := range rs {
+		if query != "" && r.p.src.byName[query] == nil {
+			continue
+		}
+		m, err := r.Map(query)
+		if err != nil {
+			return "", err
+		}
+		maps = append(maps, m)
+	}
+	if query != "" && len(maps) == 0 {
+		return "", fmt.Errorf("there is no query %s", query)
 	}
 	switch format {
 	case "text":
-		return m.text(query), nil
+		if len(rs) == 1 {
+			return maps[0].text(query), nil
+		}
+		var out []string
+		for _, m := range maps {
+			out = append(out, fmt.Sprintf("package %s\n\n%s", m.Repo, m.text(query)))
+		}
+		return strings.Join(out, "\n"), nil
 	case "json":
-		return encode(m)
+		return encode(struct {
+			Findings []string  `json:"findings"` // always empty: with findings there is no map
+			Packages []*Map    `json:"packages"`
+			LeftOut  []Skipped `json:"left_out"`
+		}{[]string{}, maps, append([]Skipped{}, leftOut...)})
 	case "dot":
-		return m.dot(), nil
+		return dot(maps), nil
 	}
 	return "", fmt.Errorf("there is no format %s; the formats are %s", format, strings.Join(Formats, ", "))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,13 +119,13 @@ func TestStaleSqlcOutput(t *testing.T) {
 	t.Parallel()
 
 	opts := copyCase(t, "single")
-	text, err := os.ReadFile(opts.Queries)
+	text, err := os.ReadFile(opts.Queries[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	changed := strings.Replace(string(text), "-- name: ListTitles :many", "-- name: ListAllTitles :many", 1)
 	changed += "\n-- name: Like :exec\nSELECT 1;\n"
-	if err := os.WriteFile(opts.Queries, []byte(changed), 0o644); err != nil {
+	if err := os.WriteFile(opts.Queries[0], []byte(changed), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Run(opts)
@@ -152,7 +153,7 @@ func TestLineEndings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{opts.Schema, opts.Queries} {
+	for _, name := range slices.Concat(opts.Schema, opts.Queries) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -175,17 +176,17 @@ func TestUnreadableProject(t *testing.T) {
 
 	opts := copyCase(t, "single")
 	broken := opts
-	broken.Schema = filepath.Join(filepath.Dir(opts.Schema), "nowhere")
+	broken.Schema = []string{filepath.Join(filepath.Dir(opts.Schema[0]), "nowhere")}
 	if _, err := Run(broken); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Run without a schema = %v", err)
 	}
 	broken = opts
-	broken.Queries = filepath.Join(filepath.Dir(opts.Queries), "nowhere")
+	broken.Queries = []string{filepath.Join(filepath.Dir(opts.Queries[0]), "nowhere")}
 	if _, err := Run(broken); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Run without queries = %v", err)
 	}
 
-	if err := os.WriteFile(opts.Schema, []byte("CREATE TABLE (;"), 0o644); err != nil {
+	if err := os.WriteFile(opts.Schema[0], []byte("CREATE TABLE (;"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Run(opts)

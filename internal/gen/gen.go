@@ -8,11 +8,20 @@
 // them is missing, there is a finding instead of code: the place, the read that
 // would go stale, the reason, and what to write.
 //
-// The steps, one file each: schema.go reads the DDL, load.go and source.go the package of
+// The steps, one file each: schema.go reads the DDL, source.go the package of
 // sqlc and the query files, annotation.go the annotations; scope.go finds the
-// equalities of a statement, derive.go maps the cached reads, write.go finds the
-// keys of the writes; render.go writes Go; map.go makes the map, explain.go
-// and dot.go write it. place.go finds in the .sql file what was parsed elsewhere.
+// equalities of a statement, derive.go maps the cached reads, via.go reads their
+// @via lines. write.go finds the keys of a write: statement.go and merge.go list
+// the changes that it makes by itself, trigger.go and body.go those of triggers
+// and functions, change.go takes the keys of a change and follows its cascades,
+// lookup.go writes the queries that find what only the database knows. render.go
+// writes Go; map.go makes the map, explain.go and dot.go write it. place.go finds
+// in the .sql file what was parsed elsewhere.
+//
+// Around them, config.go reads sqlc.yaml and pgaside.yaml, sqlfiles.go the files
+// that these name, and stale.go compares them with what sqlc made of them;
+// projects.go runs several packages, output.go writes all of their files or none;
+// init.go proposes annotations, and uses.go what to change in the user's code.
 package gen
 
 import (
@@ -29,38 +38,72 @@ import (
 	"sync"
 )
 
-// Options says where a project's parts are.
+// Options says where a project's parts are, and what the decorator is called.
 type Options struct {
 	// Repo is the directory of the package that sqlc wrote.
 	//
 	// Defaults to "repo".
 	Repo string
 
-	// Schema is a .sql file, or a directory of migrations in golang-migrate's
-	// layout; *.down.sql are left out.
+	// Schema are .sql files, directories of migrations and patterns, as sqlc takes
+	// them; *.down.sql are left out.
 	//
 	// Defaults to "db/migrations".
-	Schema string
+	Schema []string
 
-	// Queries is the .sql file or the directory that sqlc read.
+	// Queries are the .sql files, directories and patterns that sqlc read.
 	//
 	// Defaults to "db/queries".
-	Queries string
+	Queries []string
 
-	// Out is the directory to write; its last element is the package's name.
+	// Out is the directory to write.
 	//
 	// Defaults to "cached".
 	Out string
+
+	// Package is the name of the package to write.
+	//
+	// Defaults to the last element of Out.
+	Package string
+
+	// Interfaces is the pattern by which the interface of each query file is named;
+	// {} stands for the file's name in the singular, as Go writes it. Off leaves
+	// these interfaces out.
+	//
+	// Defaults to "{}Repository".
+	Interfaces string
+
+	// InterfaceNames names the interfaces of single query files, by the file's name
+	// without ".sql".
+	InterfaceNames map[string]string
+
+	// Querier is the name of the interface with all queries. Where sqlc wrote one,
+	// it is an alias of that and there is one only if it is named here.
+	//
+	// Defaults to "Querier".
+	Querier string
 }
+
+// Off is the value of Options.Interfaces and Options.Querier that leaves them out.
+const Off = "off"
 
 func (o Options) withDefaults() Options {
 	for _, f := range []struct {
 		at  *string
 		def string
-	}{{&o.Repo, "repo"}, {&o.Schema, "db/migrations"}, {&o.Queries, "db/queries"}, {&o.Out, "cached"}} {
+	}{{&o.Repo, "repo"}, {&o.Out, "cached"}, {&o.Interfaces, "{}Repository"}} {
 		if *f.at == "" {
 			*f.at = f.def
 		}
+	}
+	if len(o.Schema) == 0 {
+		o.Schema = []string{"db/migrations"}
+	}
+	if len(o.Queries) == 0 {
+		o.Queries = []string{"db/queries"}
+	}
+	if o.Package == "" {
+		o.Package = packageName(o.Out)
 	}
 	return o
 }
@@ -76,27 +119,11 @@ type Result struct {
 // Run derives the map and the code. Its error is Findings when the project was
 // read and can't be generated; then nothing may be written.
 func Run(opts Options) (*Result, error) {
-	opts = opts.withDefaults()
-	p := &project{opts: opts}
-	// loadSource waits for the go command most of its time. Without cgo, the
-	// parser is compiled meanwhile.
-	var ddl Findings
-	var schemaErr error
-	var schemaRead sync.WaitGroup
-	schemaRead.Go(func() { p.schema, ddl, schemaErr = loadSchema(opts.Schema) })
-	src, found, err := loadSource(opts.Repo, opts.Queries)
-	schemaRead.Wait()
-	if err = cmp.Or(schemaErr, err); err != nil {
+	p, err := load(opts)
+	if err != nil {
 		return nil, err
 	}
-	p.src, p.findings = src, slices.Concat(ddl, found)
-	if p.src == nil {
-		return nil, p.findings.sorted()
-	}
-	p.weak = append(p.weak, p.schema.opaque...)
-	p.parseQueries()
-	p.deriveReads()
-	p.deriveWrites()
+	p.derive()
 	if len(p.findings) > 0 {
 		return nil, p.findings.sorted()
 	}
@@ -108,6 +135,36 @@ func Run(opts Options) (*Result, error) {
 		return nil, p.findings.sorted()
 	}
 	return &Result{Files: files, p: p}, nil
+}
+
+// load reads a project's parts. A package that can't be read at all is Findings;
+// what else is found stays with the project.
+func load(opts Options) (*project, error) {
+	opts = opts.withDefaults()
+	p := &project{opts: opts}
+	// loadSource waits for the go command most of its time. Without cgo, the
+	// parser is compiled meanwhile.
+	var ddl Findings
+	var schemaErr error
+	var schemaRead sync.WaitGroup
+	schemaRead.Go(func() { p.schema, ddl, schemaErr = loadSchema(opts.Schema...) })
+	src, found, err := loadSource(opts.Repo, opts.Queries)
+	schemaRead.Wait()
+	if err = cmp.Or(schemaErr, err); err != nil {
+		return nil, err
+	}
+	p.src, p.findings = src, slices.Concat(ddl, found)
+	if p.src == nil {
+		return nil, p.findings.sorted()
+	}
+	p.weak = append(p.weak, p.schema.opaque...)
+	p.parseQueries()
+	return p, nil
+}
+
+func (p *project) derive() {
+	p.deriveReads()
+	p.deriveWrites()
 }
 
 // Difference is one file of the output directory that is not as generated.
@@ -152,44 +209,4 @@ func (r *Result) Compare() ([]Difference, error) {
 	}
 	sort.Slice(diffs, func(i, j int) bool { return diffs[i].File < diffs[j].File })
 	return diffs, nil
-}
-
-// Write makes the output directory what Compare would find nothing in. Files
-// that are right already are not touched, nor is any file without pgaside's
-// header. Each file is written beside its place and renamed into it.
-func (r *Result) Write() ([]Difference, error) {
-	diffs, err := r.Compare()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(r.p.opts.Out, 0o755); err != nil {
-		return nil, fmt.Errorf("write %s: %w", r.p.opts.Out, err)
-	}
-	for _, d := range diffs {
-		if d.What == "stale" {
-			if err := os.Remove(d.File); err != nil {
-				return nil, fmt.Errorf("remove what is no longer generated: %w", err)
-			}
-			continue
-		}
-		if err := replace(d.File, r.Files[filepath.Base(d.File)]); err != nil {
-			return nil, fmt.Errorf("write %s: %w", d.File, err)
-		}
-	}
-	return diffs, nil
-}
-
-func replace(name string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".pgaside-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // gone already where all went well
-	if _, err := tmp.Write(text); err != nil {
-		return errors.Join(err, tmp.Close())
-	}
-	if err := errors.Join(tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), name)
 }

@@ -158,7 +158,7 @@ func runCase(name string) (*Result, error) {
 	run, _ := ran.LoadOrStore(name, sync.OnceValues(func() (*Result, error) {
 		dir := filepath.Join("testdata", name)
 		return Run(Options{
-			Repo: filepath.Join(dir, "repo"), Schema: caseFile(name, "schema.sql"), Queries: caseQueries(name),
+			Repo: filepath.Join(dir, "repo"), Schema: []string{caseFile(name, "schema.sql")}, Queries: []string{caseQueries(name)},
 			Out: filepath.Join(dir, "want"),
 		})
 	}))
@@ -388,7 +388,7 @@ func copyCase(t *testing.T, name string) Options {
 		t.Fatal(err)
 	}
 	return Options{
-		Repo: filepath.Join(dir, "repo"), Schema: filepath.Join(dir, "schema.sql"), Queries: filepath.Join(dir, "query.sql"),
+		Repo: filepath.Join(dir, "repo"), Schema: []string{filepath.Join(dir, "schema.sql")}, Queries: []string{filepath.Join(dir, "query.sql")},
 		Out: filepath.Join(dir, "cached"),
 	}
 }

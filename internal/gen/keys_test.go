@@ -60,10 +60,14 @@ var keysReads = []Statement{
 	{Name: "Room", Cmd: ":one", SQL: `SELECT slug, total FROM rooms WHERE id = $1`, Notes: []string{"@cache room(p1)"}, Outs: 2},
 	{Name: "RoomBySlug", Cmd: ":one", SQL: `SELECT id FROM rooms WHERE slug = $1`, Notes: []string{"@cache slug(p1)"}},
 	{Name: "Posts", Cmd: ":many", SQL: `SELECT body FROM posts WHERE room_id = $1`, Notes: []string{"@cache posts(p1)"}},
-	{Name: "Authors", Cmd: ":many", SQL: `SELECT p.id, u.name FROM posts p JOIN users u ON u.id = p.user_id WHERE p.room_id = $1`, Outs: 2,
-		Notes: []string{"@cache authors(p1)", "@via users: SELECT posts.room_id FROM posts WHERE posts.user_id = users.id"}},
-	{Name: "Mine", Cmd: ":many", SQL: `SELECT p.id FROM rooms r JOIN posts p ON p.room_id = r.id WHERE r.owner_id = $1`,
-		Notes: []string{"@cache mine(p1)", "@via posts: SELECT owner_id FROM rooms WHERE id = posts.room_id"}},
+	{
+		Name: "Authors", Cmd: ":many", SQL: `SELECT p.id, u.name FROM posts p JOIN users u ON u.id = p.user_id WHERE p.room_id = $1`, Outs: 2,
+		Notes: []string{"@cache authors(p1)", "@via users: SELECT posts.room_id FROM posts WHERE posts.user_id = users.id"},
+	},
+	{
+		Name: "Mine", Cmd: ":many", SQL: `SELECT p.id FROM rooms r JOIN posts p ON p.room_id = r.id WHERE r.owner_id = $1`,
+		Notes: []string{"@cache mine(p1)", "@via posts: SELECT owner_id FROM rooms WHERE id = posts.room_id"},
+	},
 	{Name: "Event", Cmd: ":many", SQL: `SELECT x FROM events WHERE id = $1`, Notes: []string{"@cache event(p1)"}},
 	{Name: "Event1", Cmd: ":many", SQL: `SELECT x FROM events_1 WHERE id = $1`, Notes: []string{"@cache event1(p1)"}},
 	{Name: "Base", Cmd: ":many", SQL: `SELECT x FROM base WHERE id = $1`, Notes: []string{"@cache base(p1)"}},

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -24,6 +25,9 @@ func loadPackage(dir string, flags []string) (*packages.Package, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(abs); err != nil { // the go command would be said to be missing
+		return nil, fmt.Errorf("load %s: %w", dir, err)
 	}
 	found, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports, Dir: abs, BuildFlags: flags}, ".")
 	if err != nil {

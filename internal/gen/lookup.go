@@ -16,10 +16,10 @@ type lookup struct {
 	sql   string
 	args  []int    // the arguments of the write behind $1, $2, …
 	cols  []string // what it selects
-	times int      // how often it runs: once for each table that it has to lock
+	fresh bool     // it must see all that has been committed, and can't run in a snapshot that is older
 	bound bool     // it locks the rows that the write changes; the write may change no others
 	after bool     // it runs after the statement
-	tree  bool     // it runs until it finds no more
+	tree  bool     // it runs until it finds no row that it hasn't found before; what identifies a row stands first
 
 	rows *rowSet
 }
@@ -38,15 +38,26 @@ type rowSet struct {
 
 func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
+// quoteType quotes the name of a type, as typeName says it.
+func quoteType(typ string) string {
+	parts := strings.Split(typ, ".")
+	for i, p := range parts {
+		parts[i] = quoteIdent(p)
+	}
+	return strings.Join(parts, ".")
+}
+
 func (t *table) quoted() string { return quoteIdent(t.schema) + "." + quoteIdent(t.name) }
 
 // rowsOf returns the rows that the query's own UPDATE or DELETE alters; nil where
 // a SELECT with the same condition could select others: where the condition looks
 // at other tables, or changes by itself.
-func (d *deriver) rowsOf(top bool, rel *pg.RangeVar, where *pg.Node, joined bool) *rowSet {
+func (d *deriver) rowsOf(top bool, n *pg.Node, rel *pg.RangeVar, where *pg.Node, joined bool) *rowSet {
 	switch {
 	case !top:
 		d.noRows = "the statement isn't the outermost one, and may have changed more rows than were locked"
+	case slices.ContainsFunc(withClause(n).GetCtes(), func(c *pg.Node) bool { return c.GetCommonTableExpr().GetCtequery().GetSelectStmt() == nil }):
+		d.noRows = "a statement in WITH changes rows as well, after others have been looked up"
 	case joined || !stable(d.p.schema, where):
 		d.noRows = "other rows may meet the statement's condition by the time it runs, since it looks at more than the columns of its table"
 	case d.throughView:
@@ -61,8 +72,15 @@ func (d *deriver) rowsOf(top bool, rel *pg.RangeVar, where *pg.Node, joined bool
 	}
 	t, _ := d.p.schema.find(rel.GetSchemaname(), rel.GetRelname())
 	for _, k := range kin(t) {
+		if k.rls {
+			d.noRows = fmt.Sprintf("%s has row-level security, which may hide some of them", k)
+			return nil
+		}
 		// As many rows must change as were locked, or else some have come in between.
-		if slices.ContainsFunc(k.triggers, func(tr *trigger) bool { return tr.before && d.p.schema.effectsOf(tr).skips }) {
+		if slices.ContainsFunc(k.triggers, func(tr *trigger) bool {
+			e := d.p.schema.effectsOf(tr)
+			return tr.before && (e.skips || tr.del && strings.Contains(e.gives, "NEW") && n.GetDeleteStmt() != nil)
+		}) {
 			d.noRows = "a trigger may keep some of the rows, so that nobody can tell whether others came"
 			return nil
 		}
@@ -97,6 +115,11 @@ func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string
 	if !top || d.throughView || d.w.q.batch() || d.w.q.cmd == ":copyfrom" || len(unique) == 0 {
 		return nil
 	}
+	for _, u := range t.uniques {
+		if u.nulls {
+			return nil // the row may be found by NULL, to which nothing is equal
+		}
+	}
 	alias := rel.GetAlias().GetAliasname()
 	if alias == "" {
 		alias = rel.GetRelname()
@@ -113,11 +136,15 @@ func (d *deriver) upserted(top bool, rel *pg.RangeVar, t *table, unique []string
 		if v.kind == ofConst {
 			text = "'" + strings.ReplaceAll(v.text, "'", "''") + "'"
 		}
-		conds = append(conds, fmt.Sprintf("%s.%s = %s::%s", r.alias, quoteIdent(col), text, t.col(col).typ))
+		conds = append(conds, fmt.Sprintf("%s.%s = %s::%s", r.alias, quoteIdent(col), text, quoteType(t.col(col).typ)))
 	}
 	r.where = strings.Join(conds, " AND ")
 	return r
 }
+
+// systemColumns say where and by whom a row is stored: a lock is enough to change
+// some of them.
+var systemColumns = set("ctid cmin cmax tableoid xmin xmax")
 
 // stable reports whether a condition on one table gives the same answer for a row
 // that stays as it is, in every statement of a transaction.
@@ -127,6 +154,9 @@ func stable(s *schema, where *pg.Node) bool {
 		switch m := m.(type) {
 		case *pg.SubLink, *pg.CurrentOfExpr:
 			ok = false
+		case *pg.ColumnRef:
+			parts, _ := columnPath(m)
+			ok = ok && (len(parts) == 0 || !systemColumns[parts[len(parts)-1]])
 		case *pg.FuncCall:
 			name := lastName(m.GetFuncname())
 			own := s.function(name)
@@ -147,15 +177,24 @@ func (r *rowSet) condition() string {
 }
 
 // children returns the rows that refer to these by a foreign key; with tree, those
-// that refer to these children in turn as well, and so on. nil where a foreign key
-// comes a second time: what it reaches then has no end that a query could name.
-func (r *rowSet) children(fk *foreignKey, n int, tree bool) *rowSet {
-	if r == nil || r.after || len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0 {
-		return nil
+// that refer to these children in turn as well, and so on. Where they can't be
+// selected it says why, as where a foreign key comes a second time: what it reaches
+// then has no end that a query could name.
+func (r *rowSet) children(fk *foreignKey, n int, tree bool) (rows *rowSet, why string) {
+	switch {
+	case r.after:
+		return nil, "the row that an upsert finds is locked only once the statement has run"
+	case len(fk.cols) != len(fk.refCols) || len(fk.cols) == 0 || slices.ContainsFunc(fk.refCols, func(col string) bool { return r.table.col(col) == nil }):
+		return nil, "the columns of the foreign key aren't known"
 	}
 	for p := r; p != nil; p = p.parent {
 		if p.fk == fk {
-			return nil
+			return nil, "the foreign keys go round in a circle"
+		}
+	}
+	for _, k := range kin(fk.child) {
+		if k.rls { // cascades take no notice of it
+			return nil, fmt.Sprintf("%s has row-level security, which may hide some of them", k)
 		}
 	}
 	c := &rowSet{table: fk.child, alias: fmt.Sprintf("c%d", n), parent: r, after: r.after, fk: fk}
@@ -178,7 +217,7 @@ func (r *rowSet) children(fk *foreignKey, n int, tree bool) *rowSet {
 			list("n", fk.refCols), fk.child.quoted(), list("n", fk.cols), list("down", ks), strings.Join(ks, ", "))
 	}
 	c.where = fmt.Sprintf("(%s) IN (%s)", list(c.alias, fk.cols), parents)
-	return c
+	return c, ""
 }
 
 // finish gives a lookup its SQL, with parameters of its own.
@@ -222,7 +261,7 @@ func (d *deriver) locking(r *rowSet) *lookup {
 	if r.parent != nil && d.locking(r.parent) == nil {
 		return nil
 	}
-	l := &lookup{rows: r, times: 1, after: r.after, bound: r.parent == nil && !r.after, tree: r.tree != nil}
+	l := &lookup{rows: r, after: r.after, bound: r.parent == nil && !r.after, tree: r.tree != nil}
 	if !d.write(l) {
 		return nil
 	}
@@ -232,15 +271,17 @@ func (d *deriver) locking(r *rowSet) *lookup {
 
 // write makes the SQL of a lookup that locks rows.
 func (d *deriver) write(l *lookup) bool {
-	list := "1"
-	if len(l.cols) > 0 {
-		var cols []string
-		for _, c := range l.cols {
-			cols = append(cols, l.rows.alias+"."+quoteIdent(c))
-		}
-		list = strings.Join(cols, ", ")
+	var cols []string
+	if l.tree { // by which a row is known from one run to the next
+		cols = append(cols, fmt.Sprintf("ROW(%s.tableoid, %s.ctid)::text", l.rows.alias, l.rows.alias))
 	}
-	return l.finish(fmt.Sprintf("SELECT %s FROM %s WHERE %s FOR UPDATE OF %s", list, l.rows.from, l.rows.condition(), l.rows.alias))
+	for _, c := range l.cols {
+		cols = append(cols, l.rows.alias+"."+quoteIdent(c))
+	}
+	if len(cols) == 0 {
+		cols = []string{"1"}
+	}
+	return l.finish(fmt.Sprintf("SELECT %s FROM %s WHERE %s FOR UPDATE OF %s", strings.Join(cols, ", "), l.rows.from, l.rows.condition(), l.rows.alias))
 }
 
 // column returns the value of a column of the rows that a cascade reaches.
@@ -292,21 +333,24 @@ func (d *deriver) lookUp(c *change, m *mapping, vals map[string][]value, after b
 // doesn't chain to its key, by the query of its @via line.
 func (d *deriver) via(c *change, m *mapping) {
 	v := m.via
-	source := func(rel string) string {
-		return fmt.Sprintf("SELECT found.* FROM (%s) AS %s CROSS JOIN LATERAL (%s) AS found", rel, quoteIdent(v.alias), v.sql)
-	}
-	add := func(rows *rowSet, text string) bool {
-		l := &lookup{times: v.times, after: rows != nil && rows.after, cols: v.names}
-		if !l.finish(text) {
-			return false
-		}
-		for _, o := range d.w.lookups {
-			if o.sql == l.sql && slices.Equal(o.args, l.args) {
-				l = o
+	add := func(rel string, after bool) bool {
+		var l *lookup
+		for i, step := range v.steps {
+			l = &lookup{after: after, fresh: v.latest}
+			if i == len(v.steps)-1 {
+				l.cols = v.names
 			}
-		}
-		if !slices.Contains(d.w.lookups, l) {
-			d.w.lookups = append(d.w.lookups, l)
+			if !l.finish(fmt.Sprintf("SELECT found.* FROM (%s) AS %s CROSS JOIN LATERAL (%s) AS found", rel, quoteIdent(v.alias), step)) {
+				return false
+			}
+			for _, o := range d.w.lookups {
+				if o.sql == l.sql && slices.Equal(o.args, l.args) && o.after == l.after {
+					l = o
+				}
+			}
+			if !slices.Contains(d.w.lookups, l) {
+				d.w.lookups = append(d.w.lookups, l)
+			}
 		}
 		t := &keyTuple{g: m.read.g, from: "@via " + v.table.String()}
 		for k := range m.read.keys {
@@ -316,16 +360,21 @@ func (d *deriver) via(c *change, m *mapping) {
 		return true
 	}
 	// by looks up from values that are known from the arguments.
-	by := func(vals map[string][]value) (missing string) {
+	by := func(vals map[string][]value, after bool) (missing string) {
 		tuples, missing := v.start(vals)
 		for _, t := range tuples {
-			if missing == "" && (d.w.q.cmd == ":copyfrom" || d.w.q.batch() || !add(nil, source(v.startRow(c.table, t)))) {
+			if missing == "" && (d.w.q.cmd == ":copyfrom" || d.w.q.batch() || !add(v.startRow(c.table, t), after)) {
 				missing = v.refs[0]
 			}
 		}
 		return missing
 	}
-	if c.old != nil && !c.insert && (v.referred || by(c.old) != "") {
+	known := c.old != nil && !c.insert && !v.referred && by(c.old, false) == ""
+	if known {
+		// The rows may have come in between, with what they refer to. Both times, so as to lock in the order of the foreign keys.
+		by(c.old, true)
+	}
+	if c.old != nil && !c.insert && !known {
 		rows := c.rows
 		switch {
 		case rows == nil:
@@ -342,7 +391,7 @@ func (d *deriver) via(c *change, m *mapping) {
 		for _, col := range v.refs {
 			cols = append(cols, rows.alias+"."+quoteIdent(col))
 		}
-		if !add(rows, source(fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(cols, ", "), rows.from, rows.condition()))) {
+		if !add(fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(cols, ", "), rows.from, rows.condition()), rows.after) {
 			d.noVia(c, m, "its lookup can't be written")
 			return
 		}
@@ -350,7 +399,8 @@ func (d *deriver) via(c *change, m *mapping) {
 	if c.new == nil || c.insert && v.children || !c.insert && !slices.ContainsFunc(v.refs, func(col string) bool { return c.sets[col] }) {
 		return // the rows of before are those of after; or the row is new, and nothing refers to it yet
 	}
-	if col := by(c.new); col != "" {
+	// What the new row refers to may have come while the statement waited for it. Afterwards its foreign keys hold it.
+	if col := by(c.new, true); col != "" {
 		why := fmt.Sprintf("%s of the new row isn't known from its parameters", col)
 		if d.w.q.cmd == ":copyfrom" || d.w.q.batch() {
 			why = d.w.q.cmd + " has many rows, and each would need a lookup"
@@ -391,9 +441,9 @@ func (v *viaQuery) start(vals map[string][]value) (tuples [][]value, missing str
 // startRow writes a SELECT of known values under the names of the columns that
 // @via starts from.
 func (v *viaQuery) startRow(t *table, vals []value) string {
-	var cols []string
+	var cols, lists []string
 	for i, val := range vals {
-		typ := t.col(v.refs[i]).typ
+		typ := quoteType(t.col(v.refs[i]).typ)
 		text := "NULL::" + typ
 		switch val.kind {
 		case ofConst:
@@ -401,11 +451,17 @@ func (v *viaQuery) startRow(t *table, vals []value) string {
 		case ofArg:
 			text = fmt.Sprintf("$%d::%s", val.n+1, typ)
 		case ofList:
-			text = fmt.Sprintf("unnest($%d::%s[])", val.n+1, typ)
+			// Each element of one list may stand beside each of another.
+			text = fmt.Sprintf("l%d.e", len(lists)+1)
+			lists = append(lists, fmt.Sprintf("unnest($%d::%s[]) AS l%d (e)", val.n+1, typ, len(lists)+1))
 		}
 		cols = append(cols, text+" AS "+quoteIdent(v.refs[i]))
 	}
-	return "SELECT " + strings.Join(cols, ", ")
+	row := "SELECT " + strings.Join(cols, ", ")
+	if len(lists) > 0 {
+		row += " FROM " + strings.Join(lists, " CROSS JOIN ")
+	}
+	return row
 }
 
 func (d *deriver) noVia(c *change, m *mapping, why string) {

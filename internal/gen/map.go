@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Map is what was derived: what is cached, what changes it, and what that rests
-// on. Explain writes it as text, JSON or a graph.
+// Map is what was derived of one package: what is cached, what changes it, and
+// what that rests on. Explain writes it as text, JSON or a graph.
 type Map struct {
-	Findings []string     `json:"findings"` // always empty: with findings there is no map
+	Repo     string       `json:"repo"` // the package that sqlc wrote
 	Groups   []MapGroup   `json:"groups"`
 	Reads    []MapRead    `json:"reads"`
 	Writes   []MapWrite   `json:"writes"`
@@ -114,7 +114,7 @@ func (r *Result) Map(query string) (*Map, error) {
 	}
 	isRead := slices.ContainsFunc(p.reads, func(r *cachedRead) bool { return r.q == q })
 	isWrite := slices.ContainsFunc(p.writes, func(w *write) bool { return w.q == q })
-	m := &Map{Findings: []string{}, Groups: []MapGroup{}, Reads: []MapRead{}, Writes: []MapWrite{}, Weak: []WeakPoint{}, Uncached: []MapPassing{}}
+	m := &Map{Repo: p.opts.Repo, Groups: []MapGroup{}, Reads: []MapRead{}, Writes: []MapWrite{}, Weak: []WeakPoint{}, Uncached: []MapPassing{}}
 	for _, g := range p.groups {
 		if q != nil && !p.concerns(g, query) {
 			continue
@@ -217,7 +217,12 @@ func mapOfWrite(w *write) MapWrite {
 			}
 			k.Parts = append(k.Parts, part)
 		}
-		out.Keys = append(out.Keys, k)
+		// A key may be looked up both before and after the statement.
+		if !slices.ContainsFunc(out.Keys, func(o MapKey) bool {
+			return o.Group == k.Group && o.By == k.By && o.All == k.All && slices.Equal(o.Parts, k.Parts)
+		}) {
+			out.Keys = append(out.Keys, k)
+		}
 	}
 	for _, n := range w.none {
 		out.None = append(out.None, MapNone{n.group, n.why})

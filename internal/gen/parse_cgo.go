@@ -14,6 +14,11 @@ func parseSQL(sql string) (*pg.ParseResult, error) {
 	return pg.Parse(sql)
 }
 
+// scanSQL splits a text into tokens as Postgres does.
+func scanSQL(sql string) (*pg.ScanResult, error) {
+	return pg.Scan(sql)
+}
+
 // deparse writes a statement.
 func deparse(n *pg.Node) (string, error) {
 	return pg.Deparse(&pg.ParseResult{Version: grammar, Stmts: []*pg.RawStmt{{Stmt: n}}})

@@ -16,6 +16,11 @@ func parseSQL(sql string) (*pg.ParseResult, error) {
 	return pgwasm.Parse(sql)
 }
 
+// scanSQL splits a text into tokens as Postgres does.
+func scanSQL(sql string) (*pg.ScanResult, error) {
+	return pgwasm.Scan(sql)
+}
+
 // deparse writes a statement.
 func deparse(n *pg.Node) (string, error) {
 	return pgwasm.Deparse(&pg.ParseResult{Version: grammar, Stmts: []*pg.RawStmt{{Stmt: n}}})

@@ -3,8 +3,6 @@ package gen
 import (
 	"slices"
 	"strings"
-
-	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
 // What is parsed is the text that sqlc made of a query: without comments, with *
@@ -155,15 +153,20 @@ func errorOffset(text string, err error) int {
 			return off
 		}
 	}
+	if cursor == 1 { // the end
+		return len(strings.TrimRight(text, " \t\r\n"))
+	}
 	return -1
 }
 
-func errorPlace(file, text string, err error) Position {
+// errorPlace is where a text that begins at a line could not be parsed; the line
+// where that isn't known.
+func errorPlace(file, text string, line int, err error) Position {
 	off := errorOffset(text, err)
 	if off < 0 {
-		return Position{File: file}
+		return Position{File: file, Line: line}
 	}
-	return placeIn(file, text, off, 1)
+	return placeIn(file, text, off, line)
 }
 
 // located is a message of the parse tree that knows its place.
@@ -182,17 +185,4 @@ func leftmost[M protoMessage](parts ...M) int {
 		})
 	}
 	return first
-}
-
-// callOf returns where a statement calls a function by its name; 0 when it does so
-// only through an operator or a view.
-func callOf(n *pg.Node, name string) int {
-	at := 0
-	walk(n, func(m protoMessage) bool {
-		if f, ok := m.(*pg.FuncCall); ok && at == 0 && lastName(f.GetFuncname()) == name {
-			at = int(f.GetLocation())
-		}
-		return at == 0
-	})
-	return at
 }

@@ -6,6 +6,7 @@ import (
 	"go/format"
 	"go/token"
 	"go/types"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -31,7 +32,8 @@ type renderer struct {
 	reserved map[string]bool   // names that a method's parameter must not hide
 	groups   map[string]string // group → its variable
 	vars     map[string]string // cached query → its variable
-	ifaces   map[string]string // query file → its interface
+	ifaces   map[string]string // query file → its interface; "" without one
+	querier  string            // the interface with all queries; "" without one
 	byQuery  map[string]*write
 	reads    map[string]*cachedRead
 }
@@ -101,10 +103,11 @@ func (f *goFile) cache() string   { return f.use(cachePath, "cache") }
 func (f *goFile) pgfence() string { return f.use(pgfencePath, "pgfence") }
 func (f *goFile) pgx() string     { return f.use(pgxPath, "pgx") }
 
-// render returns the files of the generated package by name.
-func (p *project) render() (map[string][]byte, error) {
+// newRenderer chooses the names of what is generated; names that clash are
+// findings.
+func newRenderer(p *project) *renderer {
 	r := &renderer{
-		p: p, pkg: packageName(p.opts.Out), reserved: map[string]bool{}, groups: map[string]string{}, vars: map[string]string{},
+		p: p, pkg: p.opts.Package, reserved: map[string]bool{}, groups: map[string]string{}, vars: map[string]string{},
 		ifaces: map[string]string{}, byQuery: map[string]*write{}, reads: map[string]*cachedRead{},
 	}
 	for _, w := range p.writes {
@@ -116,7 +119,12 @@ func (p *project) render() (map[string][]byte, error) {
 		r.reads[rd.q.name] = rd
 	}
 	r.names()
+	return r
+}
 
+// render returns the files of the generated package by name.
+func (p *project) render() (map[string][]byte, error) {
+	r := newRenderer(p)
 	out := map[string][]byte{}
 	var files []string
 	for _, q := range p.src.queries {
@@ -238,24 +246,7 @@ func (r *renderer) names() {
 	}
 	r.reserved[r.p.src.pkg.Name()] = true
 	taken := map[string]string{"Queries": "", "New": ""}
-	for _, q := range r.p.src.queries {
-		if r.ifaces[q.file] != "" {
-			continue
-		}
-		// user.sql and users.sql may stand side by side.
-		name := r.camel(singular(q.file)) + "Repository"
-		if _, ok := taken[name]; ok {
-			name = r.camel(q.file) + "Repository"
-		}
-		for base, i := name, 2; ; i++ {
-			if _, ok := taken[name]; !ok {
-				break
-			}
-			name = fmt.Sprintf("%s%d", base, i)
-		}
-		r.ifaces[q.file] = name
-		taken[name] = ""
-	}
+	r.nameInterfaces(taken)
 	for _, g := range r.p.groups {
 		name := r.camel(g.name)
 		if other, ok := taken[name]; ok && other == "" {
@@ -285,6 +276,68 @@ func (r *renderer) names() {
 			})
 		}
 	}
+}
+
+// nameInterfaces chooses the names of the interfaces, and enters them in taken.
+// Those of pgaside.yaml come first: a pattern makes way for them.
+func (r *renderer) nameInterfaces(taken map[string]string) {
+	opts := r.p.opts
+	clash := func(pos Position, name, what string) {
+		r.p.fail(pos, fmt.Sprintf("interface %s of %s has the name of something else in the generated package", name, what), "",
+			"name it in interface_names: or querier: of pgaside.yaml")
+	}
+	all := Position{File: opts.Repo}
+	of := map[string]string{}
+	for _, q := range r.p.src.queries {
+		if _, ok := r.ifaces[q.file]; ok {
+			continue
+		}
+		name := opts.InterfaceNames[q.file]
+		r.ifaces[q.file] = name
+		if name == "" {
+			continue
+		}
+		if _, ok := taken[name]; ok {
+			clash(Position{File: q.pos.File}, name, q.file+".sql"+of[name])
+		}
+		taken[name] = ""
+		of[name] = " and " + q.file + ".sql"
+	}
+	for _, file := range slices.Sorted(maps.Keys(opts.InterfaceNames)) {
+		if _, ok := r.ifaces[file]; !ok {
+			r.p.fail(all, fmt.Sprintf("interface_names in pgaside.yaml names an interface of %s.sql, and no query is in such a file", file), "",
+				"correct the name of the file")
+		}
+	}
+	for _, q := range r.p.src.queries {
+		if opts.Interfaces == Off || r.ifaces[q.file] != "" {
+			continue
+		}
+		name := strings.Replace(opts.Interfaces, "{}", r.camel(singular(q.file)), 1)
+		if _, ok := taken[name]; ok { // user.sql and users.sql may stand side by side
+			name = strings.Replace(opts.Interfaces, "{}", r.camel(q.file), 1)
+		}
+		for base, i := name, 2; ; i++ {
+			if _, ok := taken[name]; !ok {
+				break
+			}
+			name = fmt.Sprintf("%s%d", base, i)
+		}
+		r.ifaces[q.file] = name
+		taken[name] = ""
+	}
+	switch {
+	case opts.Querier == Off, opts.Querier == "" && r.p.src.hasQuerier:
+		return
+	case opts.Querier == "":
+		r.querier = "Querier"
+	default:
+		r.querier = opts.Querier
+	}
+	if _, ok := taken[r.querier]; ok {
+		clash(all, r.querier, "all queries")
+	}
+	taken[r.querier] = ""
 }
 
 func lowerFirst(s string) string {
@@ -355,12 +408,9 @@ func (f *goFile) queryFile(name string) {
 			queries = append(queries, q)
 		}
 	}
-	f.printf("// %s is the queries of %s.sql. Both *%s.Queries and *Queries have them.\n", iface, name, f.repo())
-	f.printf("type %s interface {\n", iface)
-	for _, q := range queries {
-		f.printf("%s%s\n", q.name, f.signature(q))
+	if iface != "" {
+		f.fileInterface(iface, name, queries)
 	}
-	f.printf("}\n\nvar (\n_ %s = (*%s.Queries)(nil)\n_ %s = (*Queries)(nil)\n)\n", iface, f.repo(), iface)
 	for _, q := range queries {
 		f.printf("\n")
 		switch {
@@ -373,6 +423,43 @@ func (f *goFile) queryFile(name string) {
 			f.printf("return %s\n}\n", f.call(q, f.db()+".Source(ctx)", f.callArgs(q)))
 		}
 	}
+}
+
+func (f *goFile) fileInterface(iface, name string, queries []*query) {
+	f.printf("// %s is the queries of %s.sql. Both *%s.Queries and *Queries have them.\n", iface, name, f.repo())
+	f.printf("type %s interface {\n", iface)
+	for _, q := range queries {
+		f.printf("%s%s\n", q.name, f.signature(q))
+	}
+	f.printf("}\n\nvar (\n_ %s = (*%s.Queries)(nil)\n_ %s = (*Queries)(nil)\n)\n", iface, f.repo(), iface)
+}
+
+// querierInterface writes the interface with all queries: sqlc's by another name,
+// or where sqlc made none, one that is put together from those of the files.
+func (f *goFile) querierInterface() {
+	r, repo := f.r, f.repo()
+	if r.p.src.hasQuerier {
+		if r.querier != "" {
+			f.printf("// %s is all queries: the interface that sqlc wrote.\ntype %s = %s.Querier\n\n", r.querier, r.querier, repo)
+		}
+		f.printf("var _ %s.Querier = (*Queries)(nil)\n\n", repo)
+		return
+	}
+	if r.querier == "" {
+		return
+	}
+	f.printf("// %s is all queries. Both *%s.Queries and *Queries have them.\ntype %s interface {\n", r.querier, repo, r.querier)
+	var embedded []string
+	for _, q := range r.p.src.queries {
+		switch iface := r.ifaces[q.file]; {
+		case iface == "":
+			f.printf("%s%s\n", q.name, f.signature(q))
+		case !slices.Contains(embedded, iface):
+			embedded = append(embedded, iface)
+			f.printf("%s\n", iface)
+		}
+	}
+	f.printf("}\n\nvar (\n_ %s = (*%s.Queries)(nil)\n_ %s = (*Queries)(nil)\n)\n\n", r.querier, repo, r.querier)
 }
 
 // param returns the name under which a parameter of the method goes.
@@ -841,9 +928,7 @@ func (f *goFile) dbFile() {
 		f.dbArgDoc()
 	}
 	f.printf("type Queries struct{ db *%s.DB }\n\n", pgfence)
-	if r.p.src.hasQuerier {
-		f.printf("var _ %s.Querier = (*Queries)(nil)\n\n", f.repo())
-	}
+	f.querierInterface()
 	f.printf("// New returns the queries on a pool. Redis may be absent: reads then go to Postgres.\n")
 	f.printf("func New(pool *%s.Pool, c *%s.Cache) *Queries {\nreturn &Queries{db: %s.New(pool, c, statements)}\n}\n\n", pgxpool, cache, pgfence)
 	if r.p.src.dbArg {

@@ -35,8 +35,8 @@ func (f *goFile) lookups(w *write) {
 		if len(args) > 0 {
 			f.printf("Args: []any{%s},\n", strings.Join(args, ", "))
 		}
-		if l.times > 1 {
-			f.printf("Times: %d,\n", l.times)
+		if l.fresh {
+			f.printf("Fresh: true,\n")
 		}
 		if l.tree {
 			f.printf("UntilAll: true,\n")

@@ -1,11 +1,10 @@
 package gen
 
-import "encoding/json"
-
 // Report is what a run hands to programs: one JSON document.
 type Report struct {
 	Findings Findings     `json:"findings"`
 	Files    []Difference `json:"files"`
+	LeftOut  []Skipped    `json:"left_out"`
 }
 
 // JSON returns the document; empty lists are written as such.
@@ -15,6 +14,9 @@ func (r Report) JSON() (string, error) {
 	}
 	if r.Files == nil {
 		r.Files = []Difference{}
+	}
+	if r.LeftOut == nil {
+		r.LeftOut = []Skipped{}
 	}
 	return encode(r)
 }
@@ -38,5 +40,6 @@ func (f *Finding) MarshalJSON() ([]byte, error) {
 	if f.ReadAt.File != "" {
 		out.ReadAt = &f.ReadAt
 	}
-	return json.Marshal(out)
+	text, err := encode(out)
+	return []byte(text), err
 }

@@ -3,7 +3,6 @@ package gen
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -76,6 +75,7 @@ type unique struct {
 	with    []string // INCLUDE: the key goes with these as well
 	primary bool
 	partial bool // by WHERE, by expression, or deferrable: proves nothing
+	nulls   bool // NULLS NOT DISTINCT
 }
 
 type foreignKey struct {
@@ -90,6 +90,7 @@ type foreignKey struct {
 	setCols  []string // SET NULL (cols)
 
 	deferrable bool // it may be broken until the commit
+	notValid   bool // rows that were there before it may break it
 }
 
 type trigger struct {
@@ -214,40 +215,6 @@ func (s *schema) sortedTables() []*table {
 // children returns the foreign keys that refer to t, by child and name.
 func (s *schema) children(t *table) []*foreignKey { return s.indexed().children[t] }
 
-// sqlFiles lists path itself, or the .sql files of the directory in the order
-// in which migrations run; down migrations are left out.
-func sqlFiles(path string, migrations bool) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return []string{path}, nil
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, e := range entries {
-		if e.IsDir() || !strings.HasSuffix(e.Name(), ".sql") || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if migrations && strings.HasSuffix(e.Name(), ".down.sql") {
-			continue
-		}
-		out = append(out, filepath.Join(path, e.Name()))
-	}
-	sort.Strings(out)
-	if migrations { // 2_b.up.sql runs before 10_a.up.sql
-		sort.SliceStable(out, func(i, j int) bool { return version(out[i]) < version(out[j]) })
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no .sql files in %s", path)
-	}
-	return out, nil
-}
-
 // version is the number that a migration's name begins with; 0 without one.
 func version(file string) uint64 {
 	name := filepath.Base(file)
@@ -258,11 +225,11 @@ func version(file string) uint64 {
 	return n
 }
 
-var downSection = regexp.MustCompile(`(?m)^(-- \+goose Down|-- migrate:down|---- create above / drop below ----)`)
+var downSection = regexp.MustCompile(`(?m)^(-- \+goose Down|-- \+migrate Down|-- migrate:down|---- create above / drop below ----)`)
 
 // loadSchema reads the DDL. Findings are statements that make the map unknowable.
-func loadSchema(path string) (*schema, Findings, error) {
-	files, err := sqlFiles(path, true)
+func loadSchema(paths ...string) (*schema, Findings, error) {
+	files, err := sqlFiles(paths, true)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the schema: %w", err)
 	}
@@ -272,18 +239,21 @@ func loadSchema(path string) (*schema, Findings, error) {
 	}
 	var findings Findings
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		src, f, err := readSQL(file)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read the schema: %w", err)
 		}
-		src := string(text)
+		if f != nil {
+			findings = append(findings, f)
+			continue
+		}
 		if i := downSection.FindStringIndex(src); i != nil {
 			src = src[:i[0]]
 		}
 		tree, err := parseSQL(src)
 		if err != nil {
 			findings = append(findings, &Finding{
-				Pos: errorPlace(file, src, err), Msg: "the schema can't be parsed", Why: err.Error(),
+				Pos: errorPlace(file, src, 1, err), Msg: "the schema can't be parsed", Why: err.Error(),
 				Mend: []string{"correct the DDL; Postgres itself would refuse it"},
 			})
 			continue
@@ -689,7 +659,9 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		} else {
 			name = s.constraintName(t, k.GetConname(), keys, "key")
 		}
-		t.uniques = append(t.uniques, unique{name: name, cols: keys, with: names(k.GetIncluding()), primary: primary, partial: deferrable})
+		t.uniques = append(t.uniques, unique{
+			name: name, cols: keys, with: names(k.GetIncluding()), primary: primary, partial: deferrable, nulls: k.GetNullsNotDistinct(),
+		})
 	case pg.ConstrType_CONSTR_CHECK, pg.ConstrType_CONSTR_EXCLUSION:
 		label, cols := "check", map[string]bool{}
 		walkColumns(k.GetRawExpr(), func(name string) { cols[name] = true })
@@ -724,7 +696,7 @@ func (s *schema) addConstraint(t *table, k *pg.Constraint, col string, pos Posit
 		t.fks = append(t.fks, &foreignKey{
 			name: name, pos: pos, child: t, cols: cols, refTable: ref, refCols: refCols,
 			onDelete: k.GetFkDelAction(), onUpdate: k.GetFkUpdAction(), setCols: names(k.GetFkDelSetCols()),
-			deferrable: deferrable,
+			deferrable: deferrable, notValid: k.GetSkipValidation(),
 		})
 	}
 }
@@ -799,7 +771,17 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 		switch c.GetSubtype() {
 		case pg.AlterTableType_AT_AddConstraint:
 			s.addConstraint(t, c.GetDef().GetConstraint(), "", pos)
+		case pg.AlterTableType_AT_AlterConstraint, pg.AlterTableType_AT_ValidateConstraint:
+			k := c.GetDef().GetConstraint()
+			for _, fk := range t.fks {
+				if k == nil && fk.name == c.GetName() {
+					fk.notValid = false
+				} else if k != nil && fk.name == k.GetConname() {
+					fk.deferrable = k.GetDeferrable()
+				}
+			}
 		case pg.AlterTableType_AT_DropConstraint:
+			s.dropKey(t, c.GetName())
 			if !t.dropConstraint(c.GetName()) && !c.GetMissingOk() && len(t.parents)+len(t.heirs) == 0 && !strings.HasSuffix(c.GetName(), "_not_null") {
 				return &Finding{
 					Pos: pos, Msg: fmt.Sprintf("DROP CONSTRAINT %s: pgaside can't find it on table %s", c.GetName(), t),
@@ -831,6 +813,23 @@ func (s *schema) alterTable(a *pg.AlterTableStmt, pos Position) *Finding {
 	return nil
 }
 
+// dropKey distrusts the foreign keys that refer to the columns of a unique key, which
+// went with it if there was no other one.
+func (s *schema) dropKey(t *table, name string) {
+	for _, u := range t.uniques {
+		if u.name != name {
+			continue
+		}
+		for _, child := range s.tables {
+			for _, fk := range child.fks {
+				if fk.refTable == t && len(fk.refCols) == len(u.cols) && !slices.ContainsFunc(fk.refCols, func(col string) bool { return !slices.Contains(u.cols, col) }) {
+					fk.deferrable = true
+				}
+			}
+		}
+	}
+}
+
 // alterColumn does to a column what ALTER TABLE says, of the table that it names or
 // of an heir of that.
 func (s *schema) alterColumn(t *table, c *pg.AlterTableCmd, heir bool, pos Position) {
@@ -858,6 +857,9 @@ func (s *schema) alterColumn(t *table, c *pg.AlterTableCmd, heir bool, pos Posit
 			return // the heir's own as well
 		}
 		t.dropColumn(c.GetName())
+		for _, child := range s.tables {
+			child.fks = slices.DeleteFunc(child.fks, func(fk *foreignKey) bool { return fk.refTable == t && slices.Contains(fk.refCols, c.GetName()) })
+		}
 	case pg.AlterTableType_AT_AlterColumnType:
 		if col := t.col(c.GetName()); col != nil {
 			col.nondetColl = false
@@ -1001,7 +1003,7 @@ func (s *schema) createIndex(i *pg.IndexStmt) {
 		return
 	}
 	s.taken[t.schema+"."+i.GetIdxname()] = true
-	u := unique{name: i.GetIdxname(), partial: i.GetWhereClause() != nil}
+	u := unique{name: i.GetIdxname(), partial: i.GetWhereClause() != nil, nulls: i.GetNullsNotDistinct()}
 	for _, p := range i.GetIndexParams() {
 		if p.GetIndexElem().GetName() == "" {
 			u.partial = true // an expression

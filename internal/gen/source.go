@@ -86,7 +86,7 @@ func (q *query) elem() types.Type {
 var header = regexp.MustCompile(`^-- name: (\w+) (:\w+)`)
 
 // loadSource reads the package that sqlc wrote, and finds its queries in their files.
-func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
+func loadSource(repoDir string, queriesPaths []string) (*source, Findings, error) {
 	build, tags, err := buildTags(repoDir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load %s: %w", repoDir, err)
@@ -112,7 +112,7 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 	}
 	s.dbArg = p.Types.Scope().Lookup("New").Type().(*types.Signature).Params().Len() == 0
 
-	located, findings, err := locate(queriesPath)
+	located, findings, err := locate(queriesPaths)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -192,16 +192,19 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 		if !ok || loc.cmd != q.cmd {
 			findings = append(findings, &Finding{
 				Pos: Position{File: repoDir},
-				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, queriesPath), Query: name,
+				Msg: fmt.Sprintf("query %s %s of the package isn't in %s", name, q.cmd, strings.Join(queriesPaths, ", ")), Query: name,
 				Mend: []string{
 					"run sqlc generate: the package is not what sqlc makes of these queries",
-					"name the queries' directory with --queries",
+					"name all files of queries: queries: in sqlc.yaml, or --queries",
 				},
 			})
 			continue
 		}
 		q.pos, q.file = loc.pos, strings.TrimSuffix(filepath.Base(loc.pos.File), ".sql")
 		q.body, q.bodyLine = loc.body, loc.pos.Line+1
+		if f := loc.checkText(q); f != nil {
+			findings = append(findings, f)
+		}
 		notes, fs := parseAnnotations(loc.comments)
 		fs.about(name, "")
 		q.notes = notes
@@ -210,6 +213,10 @@ func loadSource(repoDir, queriesPath string) (*source, Findings, error) {
 	}
 	for name, loc := range located {
 		if s.byName[name] == nil {
+			if f := loc.checkSyntax(name); f != nil {
+				findings = append(findings, f)
+				continue
+			}
 			findings = append(findings, &Finding{
 				Pos: loc.pos, Msg: fmt.Sprintf("query %s isn't in the package that sqlc wrote", name),
 				Mend: []string{"run sqlc generate"}, Query: name,
@@ -583,7 +590,7 @@ func (s *source) capitals(name string) {
 type location struct {
 	pos      Position
 	cmd      string
-	text     string
+	text     string    // without lines of comment
 	body     string    // all that stands below the name
 	comments []comment // the lines of comment of the query
 }
@@ -600,19 +607,23 @@ var (
 )
 
 // locate finds each query's file, line and comments.
-func locate(path string) (map[string]location, Findings, error) {
-	files, err := sqlFiles(path, false)
+func locate(paths []string) (map[string]location, Findings, error) {
+	files, err := sqlFiles(paths, false)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the queries: %w", err)
 	}
 	var findings Findings
 	out := map[string]location{}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, f, err := readSQL(file)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read the queries: %w", err)
 		}
-		lines := strings.Split(string(text), "\n")
+		if f != nil {
+			findings = append(findings, f)
+			continue
+		}
+		lines := strings.Split(text, "\n")
 		var above []comment     // comments before the name belong to the query below
 		current, below := "", 0 // the line below its name
 		close := func(end int) {
@@ -671,6 +682,38 @@ func locate(path string) (map[string]location, Findings, error) {
 		close(len(lines))
 	}
 	return out, findings, nil
+}
+
+// checkText refuses a query whose text has changed since sqlc ran: what is
+// derived from the package would not be what the file says.
+func (l location) checkText(q *query) *Finding {
+	if q.cmd == ":copyfrom" { // the package has no text of it
+		return nil
+	}
+	differs := textDiffers(l.body, q.sql)
+	if differs == "" {
+		return nil
+	}
+	if f := l.checkSyntax(q.name); f != nil {
+		return f
+	}
+	return &Finding{
+		Pos: l.pos, Msg: fmt.Sprintf("query %s has changed since sqlc wrote the package", q.name), Why: differs,
+		Mend: []string{"run sqlc generate"}, Query: q.name,
+	}
+}
+
+// checkSyntax reports SQL that Postgres' grammar refuses. What sqlc adds to the
+// language, @name and sqlc.arg, is an operator and a function to the grammar.
+func (l location) checkSyntax(name string) *Finding {
+	_, err := parseSQL(l.body)
+	if err == nil {
+		return nil
+	}
+	return &Finding{
+		Pos: errorPlace(l.pos.File, l.body, l.pos.Line+1, err), Msg: fmt.Sprintf("query %s can't be parsed", name),
+		Why: err.Error(), Mend: []string{"correct the query and run sqlc generate"}, Query: name,
+	}
 }
 
 // ended reports whether a statement's text is complete: a comment may follow its

@@ -532,7 +532,7 @@ func (d *deriver) update(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		d.single = a.singleRow(target)
 	}
 	c := &change{table: t, kind: "changes", old: map[string][]value{}, new: map[string][]value{}, sets: map[string]bool{}, loc: target.loc}
-	c.rows = d.rowsOf(top, rel, u.GetWhereClause(), len(u.GetFromClause()) > 0)
+	c.rows = d.rowsOf(top, n, rel, u.GetWhereClause(), len(u.GetFromClause()) > 0)
 	list := d.returning(a, u.GetReturningList(), shown)
 	ret, was := d.result(c, list.of(target)), d.result(c, list.old(a, target))
 
@@ -697,7 +697,7 @@ func (d *deriver) delete(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		d.single = a.singleRow(target)
 	}
 	c := &change{table: t, kind: "deletes", old: map[string][]value{}, loc: target.loc}
-	c.rows = d.rowsOf(top, rel, s.GetWhereClause(), len(s.GetUsingClause()) > 0)
+	c.rows = d.rowsOf(top, n, rel, s.GetWhereClause(), len(s.GetUsingClause()) > 0)
 	list := d.returning(a, s.GetReturningList(), shown)
 	ret := d.result(c, list.of(target))
 	c.never = a.never(target)
@@ -828,6 +828,9 @@ func (d *deriver) insert(n *pg.Node, rel *pg.RangeVar, t *table, top bool, shown
 		up.sets[col] = true
 	}
 	d.rewrite(up)
+	if slices.ContainsFunc(unique, func(col string) bool { return up.sets[col] }) {
+		up.rows = nil // afterwards it isn't found by what it was found by
+	}
 	for _, col := range t.cols {
 		var before []value
 		if slices.Contains(unique, col.name) {

@@ -64,7 +64,7 @@ func (q *Queries) WithTx(tx pgx.Tx) *Queries { return &Queries{db: tx} }
 		}
 	}
 	return Options{
-		Repo: filepath.Join(dir, "repo"), Schema: filepath.Join(dir, "schema.sql"), Queries: filepath.Join(dir, "queries"),
+		Repo: filepath.Join(dir, "repo"), Schema: []string{filepath.Join(dir, "schema.sql")}, Queries: []string{filepath.Join(dir, "queries")},
 		Out: filepath.Join(dir, "cached"),
 	}
 }

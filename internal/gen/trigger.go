@@ -85,8 +85,9 @@ func (d *deriver) triggers(c *change) {
 
 // within derives the changes of a statement that a trigger or a function runs.
 func (d *deriver) within(via string, path []string, parent *table, n *pg.Node) {
-	statements, single, depth, here := d.statements, d.single, d.depth, d.here
+	statements, single, depth, here, env := d.statements, d.single, d.depth, d.here, d.env
 	d.depth++
+	d.env = nil // it knows nothing of the WITH clause around its call
 	changes := d.statement(n, false, nil)
 	changes = append(changes, d.calls(n)...)
 	for _, c := range changes {
@@ -100,7 +101,7 @@ func (d *deriver) within(via string, path []string, parent *table, n *pg.Node) {
 		}
 		d.change(c)
 	}
-	d.statements, d.single, d.depth, d.here = statements, single, depth, here
+	d.statements, d.single, d.depth, d.here, d.env = statements, single, depth, here, env
 }
 
 // skipping reports whether a trigger may keep the row from being changed, after

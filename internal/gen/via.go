@@ -16,20 +16,40 @@ import (
 // key after it has looked, and before the write has committed. So every table of
 // it must be tied to the changed row, or to a table that is, by a foreign key: a
 // row that others refer to is locked against new references (FOR UPDATE), and the
-// others against change (FOR SHARE). What is locked while it runs is complete for
-// the next run only, hence a run for each table (protocol 4.11.11).
+// others against change (FOR SHARE). Under its locks a run sees all rows of one
+// table more, hence a step for each table, which looks no further (protocol
+// 4.11.11): a row that has nothing below it yet is locked all the same. The
+// foreign keys are all that a step compares. A row that didn't meet some other
+// condition would be free to meet it later.
 type viaQuery struct {
 	pos      Position
 	table    *table
 	alias    string
-	sql      string   // with its locks; it selects k1, k2, …
+	sql      string   // the last step; "" while it can't be used
+	steps    []string // with their locks; the last selects k1, k2, …
 	names    []string // k1, k2, …
 	refs     []string // the columns of the changed row that it starts from
-	times    int
+	ties     []viaTie // one for each table, in the order of the steps
+	outs     []viaColumn
+	latest   bool     // it looks for rows that refer to others, and must see all that have been committed
 	used     bool     // a table needs it
 	tied     []string // the chains of its table where it is tied to the key by itself
 	children bool     // it starts with rows that refer to the changed one: a new row has none
 	referred bool     // some rows of it refer to the changed one, which has to be locked against more of them
+}
+
+// viaTie is a foreign key by which a table of @via is tied to one before it.
+type viaTie struct {
+	occ, to     *occurrence
+	at          int // which tie brought "to"; -1: it is the changed row
+	child       bool
+	cols, other []string // of occ, and those of "to" that equal them
+}
+
+// viaColumn is a column of what a tie brings.
+type viaColumn struct {
+	at  int
+	col string
 }
 
 const viaForm = "-- @via table: SELECT key FROM … WHERE … = table.column"
@@ -104,85 +124,134 @@ func (p *project) readVia(r *cachedRead, v *viaQuery, text string) (why string, 
 				[]string{"select the columns that stand for " + strings.Join(r.note.params, ", ")}
 		}
 	}
-	if why, mend := v.tie(p.schema, a, row, sel, a.occs[before:]); why != "" {
-		return why, mend
-	}
+	compared := a.columnsCompared(sc, sel.GetWhereClause())
 	walk(sel, func(m protoMessage) bool {
-		if c, ok := m.(*pg.ColumnRef); ok {
-			parts, _ := columnPath(c)
-			if at, ok := a.resolve(sc, parts); ok && at.occ == row && !slices.Contains(v.refs, at.col) {
-				v.refs = append(v.refs, at.col)
-			}
-		}
+		j, ok := m.(*pg.JoinExpr)
+		compared = compared && (!ok || a.columnsCompared(sc, j.GetQuals()))
 		return true
 	})
-	for i, n := range sel.GetTargetList() {
-		name := fmt.Sprintf("k%d", i+1)
-		n.GetResTarget().Name = name
-		v.names = append(v.names, name)
+	if !compared {
+		return "its condition does more than compare columns: a row that doesn't meet it yet could come to meet it while the write is on its way",
+			[]string{"leave out the rest: it may find keys that the write doesn't change"}
 	}
-	if v.sql, err = deparse(tree.GetStmts()[0].GetStmt()); err != nil {
+	if why, mend := v.tie(a, row, a.occs[before:]); why != "" {
+		return why, mend
+	}
+	for _, o := range outs {
+		v.outs = append(v.outs, viaColumn{slices.IndexFunc(v.ties, func(t viaTie) bool { return t.occ == o.at.occ }), o.at.col})
+	}
+	if err := v.write(); err != nil {
 		return "its query can't be written anew: " + err.Error(), []string{viaForm}
 	}
 	return "", nil
 }
 
-// tie ties each table of the query to the changed row by foreign keys, and adds
-// the locks.
-func (v *viaQuery) tie(s *schema, a *analysis, row *occurrence, sel *pg.SelectStmt, occs []*occurrence) (why string, mend []string) {
-	update, tied := map[*occurrence]bool{}, []*occurrence{row}
+// write makes the steps.
+func (v *viaQuery) write() error {
+	column := func(o *occurrence, col string) string { return quoteIdent(o.alias) + "." + quoteIdent(col) }
+	var from, where []string
+	for i, t := range v.ties {
+		from = append(from, t.occ.table.quoted()+" AS "+quoteIdent(t.occ.alias))
+		for k, col := range t.cols {
+			where = append(where, column(t.occ, col)+" = "+column(t.to, t.other[k]))
+			if t.at < 0 && !slices.Contains(v.refs, t.other[k]) {
+				v.refs = append(v.refs, t.other[k])
+			}
+		}
+		list, strength := []string{"1"}, "SHARE"
+		if i == len(v.ties)-1 {
+			list = nil
+			for k, o := range v.outs {
+				v.names = append(v.names, fmt.Sprintf("k%d", k+1))
+				list = append(list, column(v.ties[o.at].occ, o.col)+" AS "+v.names[k])
+			}
+		}
+		if slices.ContainsFunc(v.ties, func(o viaTie) bool { return o.at == i && o.child }) {
+			strength = "UPDATE"
+		}
+		tree, err := parseSQL(fmt.Sprintf("SELECT %s FROM %s WHERE %s FOR %s OF %s", strings.Join(list, ", "), strings.Join(from, ", "),
+			strings.Join(where, " AND "), strength, quoteIdent(t.occ.alias)))
+		if err != nil {
+			return err
+		}
+		step, err := deparse(tree.GetStmts()[0].GetStmt())
+		if err != nil {
+			return err
+		}
+		v.steps = append(v.steps, step)
+	}
+	v.sql = v.steps[len(v.steps)-1]
+	return nil
+}
+
+// columnsCompared reports whether a condition does nothing but compare columns.
+func (a *analysis) columnsCompared(sc *scope, n *pg.Node) bool {
+	isColumn := func(n *pg.Node) bool { return n.GetColumnRef() != nil && a.operand(sc, n).at.occ != nil }
+	return !slices.ContainsFunc(conjuncts(n), func(c *pg.Node) bool {
+		e := c.GetAExpr()
+		if e == nil || e.GetKind() != pg.A_Expr_Kind_AEXPR_OP || !isEquals(e.GetName()) {
+			return true
+		}
+		l, r := []*pg.Node{e.GetLexpr()}, []*pg.Node{e.GetRexpr()}
+		if e.GetLexpr().GetRowExpr() != nil && e.GetRexpr().GetRowExpr() != nil {
+			l, r = e.GetLexpr().GetRowExpr().GetArgs(), e.GetRexpr().GetRowExpr().GetArgs()
+		}
+		return slices.ContainsFunc(slices.Concat(l, r), func(n *pg.Node) bool { return !isColumn(n) })
+	})
+}
+
+// tie ties each table of the query to the changed row by foreign keys.
+func (v *viaQuery) tie(a *analysis, row *occurrence, occs []*occurrence) (why string, mend []string) {
 	v.children = true
-	for len(tied) <= len(occs) {
-		progress := false
+	found := func(o *occurrence) bool {
+		return slices.ContainsFunc(v.ties, func(t viaTie) bool { return t.occ == o })
+	}
+	next := func() {
 		for _, o := range occs {
-			if slices.Contains(tied, o) {
+			if found(o) {
 				continue
 			}
-			for _, t := range tied {
-				child, parent := refers(a, o, t), refers(a, t, o)
-				if !child && !parent {
+			for i := -1; i < len(v.ties); i++ {
+				to := row
+				if i >= 0 {
+					to = v.ties[i].occ
+				}
+				t := viaTie{occ: o, to: to, at: i}
+				if fk := refers(a, to, o); fk != nil {
+					t.cols, t.other = fk.refCols, fk.cols
+					v.children = v.children && i >= 0
+				} else if fk := refers(a, o, to); fk != nil {
+					t.cols, t.other, t.child, v.latest = fk.cols, fk.refCols, true, true
+					v.children = v.children && (i >= 0 || !fk.notValid)
+					v.referred = v.referred || i < 0
+				} else {
 					continue
 				}
-				if child { // rows that refer to t: no others may come
-					update[t] = true
-				}
-				v.children = v.children && (t != row || child && !parent)
-				tied, progress = append(tied, o), true
-				break
+				v.ties = append(v.ties, t)
+				return
 			}
 		}
-		if !progress {
-			break
-		}
+	}
+	for range occs {
+		next()
 	}
 	for _, o := range occs {
-		if !slices.Contains(tied, o) {
+		switch {
+		case !found(o):
 			return fmt.Sprintf("no foreign key ties %s to %s or to a table that is tied to it: a row of it could come while the write is on its way", o.table, v.table),
 				[]string{fmt.Sprintf("compare the columns of a foreign key: … REFERENCES %s", v.table), "-- @stale-ok " + v.table.String()}
+		case o.alias == row.alias:
+			return fmt.Sprintf("it calls another row %s, which is the changed one", o.alias), []string{"give it another alias"}
 		}
 	}
-	v.referred = update[row]
-	lock := func(strength pg.LockClauseStrength, with func(*occurrence) bool) {
-		l := &pg.LockingClause{Strength: strength, WaitPolicy: pg.LockWaitPolicy_LockWaitBlock}
-		for _, o := range occs {
-			if with(o) {
-				l.LockedRels = append(l.LockedRels, pg.MakeSimpleRangeVarNode(o.alias, 0))
-			}
-		}
-		if len(l.LockedRels) > 0 {
-			sel.LockingClause = append(sel.LockingClause, &pg.Node{Node: &pg.Node_LockingClause{LockingClause: l}})
-		}
-	}
-	lock(pg.LockClauseStrength_LCS_FORUPDATE, func(o *occurrence) bool { return update[o] })
-	lock(pg.LockClauseStrength_LCS_FORSHARE, func(o *occurrence) bool { return !update[o] })
-	v.times = len(occs)
 	return "", nil
 }
 
-// refers reports whether the query ties x to y by a foreign key of x's table.
-func refers(a *analysis, x, y *occurrence) bool {
-	return slices.ContainsFunc(x.table.fks, func(fk *foreignKey) bool {
-		if fk.refTable != y.table || fk.deferrable || len(fk.refCols) != len(fk.cols) {
+// refers returns a foreign key of x's table by which the query ties x to y. One of
+// a table that others inherit from says nothing of the rows of these.
+func refers(a *analysis, x, y *occurrence) *foreignKey {
+	i := slices.IndexFunc(x.table.fks, func(fk *foreignKey) bool {
+		if fk.refTable != y.table || fk.deferrable || len(fk.refCols) != len(fk.cols) || len(fk.cols) == 0 || x.table.inherited || y.table.inherited {
 			return false
 		}
 		for i := range fk.cols {
@@ -194,4 +263,42 @@ func refers(a *analysis, x, y *occurrence) bool {
 		}
 		return true
 	})
+	if i < 0 {
+		return nil
+	}
+	return x.table.fks[i]
+}
+
+// follows reports whether a read ties one of its tables to the key by all that
+// the query compares, so that the query finds each key under which a row of that
+// table is shown. target is where the parts of the key stand.
+func (v *viaQuery) follows(a *analysis, o *occurrence, target []place) bool {
+	at := func(as []*occurrence, i int) *occurrence {
+		if i < 0 {
+			return o
+		}
+		return as[i]
+	}
+	var try func(as []*occurrence) bool
+	try = func(as []*occurrence) bool {
+		if len(as) == len(v.ties) {
+			for k, out := range v.outs {
+				if _, ok := a.reach(at(as, out.at), out.col)[target[k]]; !ok {
+					return false
+				}
+			}
+			return true
+		}
+		t := v.ties[len(as)]
+		return slices.ContainsFunc(a.occs, func(p *occurrence) bool {
+			ok := p.table == t.occ.table
+			for k, col := range t.cols {
+				if ok {
+					_, ok = a.reach(at(as, t.at), t.other[k])[place{p, col}]
+				}
+			}
+			return ok && try(append(slices.Clone(as), p))
+		})
+	}
+	return try(nil)
 }

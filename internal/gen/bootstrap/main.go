@@ -13,12 +13,21 @@ import (
 )
 
 func main() {
-	res, err := gen.Run(gen.Options{})
-	if err == nil {
-		_, err = res.Write()
-	}
-	if err != nil {
+	if err := generate(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func generate() error {
+	conf, err := gen.ReadConfig("")
+	if err != nil {
+		return err
+	}
+	res, _, err := gen.RunAll(conf.Projects)
+	if err != nil {
+		return err
+	}
+	_, err = res.Write()
+	return err
 }

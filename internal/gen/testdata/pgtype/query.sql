@@ -19,3 +19,7 @@ INSERT INTO tasks (owner_id, slug, due, title) VALUES ($1, $2, $3, $4) RETURNING
 
 -- name: DeleteTasks :many
 DELETE FROM tasks WHERE title = $1 RETURNING *;
+
+-- name: ListTasksBySlug :many
+-- @cache tasks_by_slug(slug)
+SELECT title FROM tasks WHERE slug = @slug::text;

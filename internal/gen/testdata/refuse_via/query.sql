@@ -53,3 +53,15 @@ SELECT b.id, u.name FROM users b JOIN users u ON u.id = b.manager_id WHERE b.id 
 -- name: Uncached :one
 -- @via users: SELECT id FROM sessions WHERE user_id = users.id
 SELECT * FROM sessions WHERE id = $1;
+
+-- name: MoreThanColumns :one
+-- MoreThanColumns would lock the sessions with that label alone, and another may come to have it.
+-- @cache k(id)
+-- @via users: SELECT id FROM sessions WHERE user_id = users.id AND label = 'x'
+SELECT s.id, u.name FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.label = 'x';
+
+-- name: OtherWay :one
+-- OtherWay shows two users, and only one of them is found by the sessions' users.
+-- @cache l(id)
+-- @via users: SELECT id FROM sessions WHERE user_id = users.id
+SELECT s.id, u.name, m.name AS by FROM sessions s JOIN users u ON u.id = s.user_id JOIN users m ON m.id = u.manager_id WHERE s.id = $1;

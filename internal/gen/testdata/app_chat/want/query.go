@@ -397,7 +397,7 @@ func emptyChannelLookups(channelID int64) []pgfence.Lookup {
 			Bound: true,
 		},
 		{
-			SQL:      `SELECT c2.channel_id, c2.id, c2.parent_id FROM public.messages c2 WHERE c2.parent_id IN (WITH RECURSIVE down(k1) AS (SELECT messages.id FROM public.messages messages WHERE channel_id = $1 UNION SELECT n.id FROM public.messages n JOIN down ON n.parent_id = down.k1) SELECT k1 FROM down) FOR UPDATE OF c2`,
+			SQL:      `SELECT ROW(c2.tableoid, c2.ctid)::text, c2.channel_id, c2.id, c2.parent_id FROM public.messages c2 WHERE c2.parent_id IN (WITH RECURSIVE down(k1) AS (SELECT messages.id FROM public.messages messages WHERE channel_id = $1 UNION SELECT n.id FROM public.messages n JOIN down ON n.parent_id = down.k1) SELECT k1 FROM down) FOR UPDATE OF c2`,
 			Args:     []any{channelID},
 			UntilAll: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cache/pgfence"
+	"github.com/pgaside/pgaside/internal/gen/testdata/batch_struct/repo"
 )
 
 // The groups of cached entries.
@@ -23,6 +24,16 @@ var (
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }
+
+// Querier is all queries. Both *repo.Queries and *Queries have them.
+type Querier interface {
+	QueryRepository
+}
+
+var (
+	_ Querier = (*repo.Queries)(nil)
+	_ Querier = (*Queries)(nil)
+)
 
 // New returns the queries on a pool. Redis may be absent: reads then go to Postgres.
 func New(pool *pgxpool.Pool, c *cache.Cache) *Queries {

@@ -203,7 +203,7 @@ func deleteNodeLookups(id uuid.UUID) []pgfence.Lookup {
 			Bound: true,
 		},
 		{
-			SQL:      `SELECT c1.id FROM public.nodes c1 WHERE c1.parent_id IN (WITH RECURSIVE down(k1) AS (SELECT nodes.id FROM public.nodes nodes WHERE id = $1 UNION SELECT n.id FROM public.nodes n JOIN down ON n.parent_id = down.k1) SELECT k1 FROM down) FOR UPDATE OF c1`,
+			SQL:      `SELECT ROW(c1.tableoid, c1.ctid)::text, c1.id FROM public.nodes c1 WHERE c1.parent_id IN (WITH RECURSIVE down(k1) AS (SELECT nodes.id FROM public.nodes nodes WHERE id = $1 UNION SELECT n.id FROM public.nodes n JOIN down ON n.parent_id = down.k1) SELECT k1 FROM down) FOR UPDATE OF c1`,
 			Args:     []any{id},
 			UntilAll: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {

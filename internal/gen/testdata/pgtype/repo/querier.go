@@ -21,6 +21,8 @@ type Querier interface {
 	ListDue(ctx context.Context, due pgtype.Date) ([]Task, error)
 	// @cache task_list(owner_id)
 	ListTasks(ctx context.Context, ownerID pgtype.UUID) ([]Task, error)
+	// @cache tasks_by_slug(slug)
+	ListTasksBySlug(ctx context.Context, slug string) ([]string, error)
 }
 
 var _ Querier = (*Queries)(nil)

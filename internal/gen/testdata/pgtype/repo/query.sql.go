@@ -167,3 +167,28 @@ func (q *Queries) ListTasks(ctx context.Context, ownerID pgtype.UUID) ([]Task, e
 	}
 	return items, nil
 }
+
+const listTasksBySlug = `-- name: ListTasksBySlug :many
+SELECT title FROM tasks WHERE slug = $1::text
+`
+
+// @cache tasks_by_slug(slug)
+func (q *Queries) ListTasksBySlug(ctx context.Context, slug string) ([]string, error) {
+	rows, err := q.db.Query(ctx, listTasksBySlug, slug)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var title string
+		if err := rows.Scan(&title); err != nil {
+			return nil, err
+		}
+		items = append(items, title)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

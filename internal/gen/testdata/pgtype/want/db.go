@@ -28,6 +28,9 @@ var (
 
 	// TaskSlug is task_slug(slug): GetTaskBySlug.
 	TaskSlug = cache.NewGroup[string]("task_slug", cache.GroupOptions{})
+
+	// TasksBySlug is tasks_by_slug(slug): ListTasksBySlug.
+	TasksBySlug = cache.NewGroup[string]("tasks_by_slug", cache.GroupOptions{})
 )
 
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
@@ -71,12 +74,13 @@ func (q *Queries) DB() pgfence.DBTX {
 // statements is what pgfence knows of each query that comes round Queries, by the name in its SQL.
 var statements = pgfence.Statements{
 	ByName: map[string]pgfence.Statement{
-		"CreateTask":    {Write: true, Why: "its keys come from RETURNING: call want.Queries.CreateTask"},
-		"DeleteTasks":   {Write: true, Why: "its keys come from RETURNING: call want.Queries.DeleteTasks"},
-		"GetTask":       {},
-		"GetTaskBySlug": {},
-		"ListDue":       {},
-		"ListTasks":     {},
+		"CreateTask":      {Write: true, Why: "its keys come from RETURNING: call want.Queries.CreateTask"},
+		"DeleteTasks":     {Write: true, Why: "its keys come from RETURNING: call want.Queries.DeleteTasks"},
+		"GetTask":         {},
+		"GetTaskBySlug":   {},
+		"ListDue":         {},
+		"ListTasks":       {},
+		"ListTasksBySlug": {},
 	},
 	Tables: []string{"tasks"},
 }

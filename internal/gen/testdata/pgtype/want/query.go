@@ -21,6 +21,7 @@ type QueryRepository interface {
 	ListDue(ctx context.Context, due pgtype.Date) ([]repo.Task, error)
 	CreateTask(ctx context.Context, arg repo.CreateTaskParams) (repo.Task, error)
 	DeleteTasks(ctx context.Context, title string) ([]repo.Task, error)
+	ListTasksBySlug(ctx context.Context, slug string) ([]string, error)
 }
 
 var (
@@ -69,6 +70,12 @@ func (q *Queries) CreateTask(ctx context.Context, arg repo.CreateTaskParams) (re
 			return none, nil, err
 		}
 		keys = append(keys, key)
+		key, err = TasksBySlug.KeyOf(arg.Slug)
+		if err != nil {
+			var none repo.Task
+			return none, nil, err
+		}
+		keys = append(keys, key)
 		row, err := repo.New(db).CreateTask(ctx, arg)
 		if err != nil {
 			return row, keys, err
@@ -84,7 +91,7 @@ func (q *Queries) DeleteTasks(ctx context.Context, title string) ([]repo.Task, e
 		if err != nil {
 			return rows, nil, err
 		}
-		keys := make([]cache.Key, 0, 4*len(rows))
+		keys := make([]cache.Key, 0, 5*len(rows))
 		for _, row := range rows {
 			keys = append(keys, Task.Key(row.ID), TaskList.Key(row.OwnerID), Due.Key(row.Due))
 			key, err := TaskSlug.KeyOf(row.Slug)
@@ -92,7 +99,20 @@ func (q *Queries) DeleteTasks(ctx context.Context, title string) ([]repo.Task, e
 				return rows, nil, err
 			}
 			keys = append(keys, key)
+			key, err = TasksBySlug.KeyOf(row.Slug)
+			if err != nil {
+				return rows, nil, err
+			}
+			keys = append(keys, key)
 		}
 		return rows, keys, nil
+	})
+}
+
+var listTasksBySlug = cache.NewQuery[[]string]("ListTasksBySlug", "aa9a378f2c3c", cache.QueryOptions{})
+
+func (q *Queries) ListTasksBySlug(ctx context.Context, slug string) ([]string, error) {
+	return pgfence.Read(ctx, q.db, TasksBySlug.Key(slug), listTasksBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
+		return repo.New(db).ListTasksBySlug(ctx, slug)
 	})
 }

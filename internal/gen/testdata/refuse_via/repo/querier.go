@@ -21,6 +21,10 @@ type Querier interface {
 	// @cache d(id)
 	// @via users SELECT id FROM sessions
 	Malformed(ctx context.Context, id uuid.UUID) (MalformedRow, error)
+	// MoreThanColumns would lock the sessions with that label alone, and another may come to have it.
+	// @cache k(id)
+	// @via users: SELECT id FROM sessions WHERE user_id = users.id AND label = 'x'
+	MoreThanColumns(ctx context.Context, id uuid.UUID) (MoreThanColumnsRow, error)
 	// @cache a(id)
 	// @via tags: SELECT id FROM sessions WHERE label = tags.label
 	NoTie(ctx context.Context, id uuid.UUID) ([]NoTieRow, error)
@@ -36,6 +40,10 @@ type Querier interface {
 	// @cache g(id)
 	// @via users: SELECT label FROM sessions WHERE user_id = users.id
 	OtherType(ctx context.Context, id uuid.UUID) (OtherTypeRow, error)
+	// OtherWay shows two users, and only one of them is found by the sessions' users.
+	// @cache l(id)
+	// @via users: SELECT id FROM sessions WHERE user_id = users.id
+	OtherWay(ctx context.Context, id uuid.UUID) (OtherWayRow, error)
 	// @cache h(id)
 	// @via users: SELECT id, label FROM sessions WHERE user_id = users.id
 	TooMany(ctx context.Context, id uuid.UUID) (TooManyRow, error)

@@ -66,6 +66,25 @@ func (q *Queries) Malformed(ctx context.Context, id uuid.UUID) (MalformedRow, er
 	return i, err
 }
 
+const moreThanColumns = `-- name: MoreThanColumns :one
+SELECT s.id, u.name FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.label = 'x'
+`
+
+type MoreThanColumnsRow struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// MoreThanColumns would lock the sessions with that label alone, and another may come to have it.
+// @cache k(id)
+// @via users: SELECT id FROM sessions WHERE user_id = users.id AND label = 'x'
+func (q *Queries) MoreThanColumns(ctx context.Context, id uuid.UUID) (MoreThanColumnsRow, error) {
+	row := q.db.QueryRow(ctx, moreThanColumns, id)
+	var i MoreThanColumnsRow
+	err := row.Scan(&i.ID, &i.Name)
+	return i, err
+}
+
 const noTie = `-- name: NoTie :many
 SELECT s.id, t.note FROM sessions s JOIN tags t ON t.label = s.label WHERE s.id = $1
 `
@@ -156,6 +175,26 @@ func (q *Queries) OtherType(ctx context.Context, id uuid.UUID) (OtherTypeRow, er
 	row := q.db.QueryRow(ctx, otherType, id)
 	var i OtherTypeRow
 	err := row.Scan(&i.ID, &i.Name)
+	return i, err
+}
+
+const otherWay = `-- name: OtherWay :one
+SELECT s.id, u.name, m.name AS by FROM sessions s JOIN users u ON u.id = s.user_id JOIN users m ON m.id = u.manager_id WHERE s.id = $1
+`
+
+type OtherWayRow struct {
+	ID   uuid.UUID
+	Name string
+	By   string
+}
+
+// OtherWay shows two users, and only one of them is found by the sessions' users.
+// @cache l(id)
+// @via users: SELECT id FROM sessions WHERE user_id = users.id
+func (q *Queries) OtherWay(ctx context.Context, id uuid.UUID) (OtherWayRow, error) {
+	row := q.db.QueryRow(ctx, otherWay, id)
+	var i OtherWayRow
+	err := row.Scan(&i.ID, &i.Name, &i.By)
 	return i, err
 }
 

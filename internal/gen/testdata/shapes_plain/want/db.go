@@ -44,6 +44,17 @@ var (
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }
 
+// Querier is all queries. Both *repo.Queries and *Queries have them.
+type Querier interface {
+	PeopleRepository
+	TeamRepository
+}
+
+var (
+	_ Querier = (*repo.Queries)(nil)
+	_ Querier = (*Queries)(nil)
+)
+
 // New returns the queries on a pool. Redis may be absent: reads then go to Postgres.
 func New(pool *pgxpool.Pool, c *cache.Cache) *Queries {
 	return &Queries{db: pgfence.New(pool, c, statements)}

@@ -74,8 +74,9 @@ func renameUserLookups(arg repo.RenameUserParams) []pgfence.Lookup {
 			Bound: true,
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT users.id FROM public.users users WHERE id = $1) users CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM messages WHERE messages.author_id = users.id FOR SHARE OF messages) found`,
-			Args: []any{arg.ID},
+			SQL:   `SELECT found.* FROM (SELECT users.id FROM public.users users WHERE id = $1) users CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.author_id = users.id FOR SHARE OF messages) found`,
+			Args:  []any{arg.ID},
+			Fresh: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -116,8 +117,9 @@ func deleteUserLookups(id uuid.UUID) []pgfence.Lookup {
 			Bound: true,
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT users.id FROM public.users users WHERE id = $1) users CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM messages WHERE messages.author_id = users.id FOR SHARE OF messages) found`,
-			Args: []any{id},
+			SQL:   `SELECT found.* FROM (SELECT users.id FROM public.users users WHERE id = $1) users CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.author_id = users.id FOR SHARE OF messages) found`,
+			Args:  []any{id},
+			Fresh: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -147,7 +149,7 @@ func deleteUserLookups(id uuid.UUID) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT c1.session_id FROM public.messages c1 WHERE c1.author_id IN (SELECT users.id FROM public.users users WHERE id = $1)) messages CROSS JOIN LATERAL (SELECT user_id AS k1 FROM sessions WHERE id = messages.session_id FOR SHARE OF sessions) found`,
+			SQL:  `SELECT found.* FROM (SELECT c1.session_id FROM public.messages c1 WHERE c1.author_id IN (SELECT users.id FROM public.users users WHERE id = $1)) messages CROSS JOIN LATERAL (SELECT sessions.user_id AS k1 FROM public.sessions sessions WHERE sessions.id = messages.session_id FOR SHARE OF sessions) found`,
 			Args: []any{id},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
@@ -166,7 +168,7 @@ func deleteUserLookups(id uuid.UUID) []pgfence.Lookup {
 			Args: []any{id},
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT c2.message_id FROM public.attachments c2 WHERE c2.message_id IN (SELECT c1.id FROM public.messages c1 WHERE c1.author_id IN (SELECT users.id FROM public.users users WHERE id = $1))) attachments CROSS JOIN LATERAL (SELECT session_id AS k1 FROM messages WHERE id = attachments.message_id FOR SHARE OF messages) found`,
+			SQL:  `SELECT found.* FROM (SELECT c2.message_id FROM public.attachments c2 WHERE c2.message_id IN (SELECT c1.id FROM public.messages c1 WHERE c1.author_id IN (SELECT users.id FROM public.users users WHERE id = $1))) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
 			Args: []any{id},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
@@ -181,9 +183,12 @@ func deleteUserLookups(id uuid.UUID) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:   `SELECT found.* FROM (SELECT c2.message_id FROM public.attachments c2 WHERE c2.message_id IN (SELECT c1.id FROM public.messages c1 WHERE c1.author_id IN (SELECT users.id FROM public.users users WHERE id = $1))) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM messages m JOIN sessions s ON s.id = m.session_id WHERE m.id = attachments.message_id FOR SHARE OF m, s) found`,
-			Args:  []any{id},
-			Times: 2,
+			SQL:  `SELECT found.* FROM (SELECT c2.message_id FROM public.attachments c2 WHERE c2.message_id IN (SELECT c1.id FROM public.messages c1 WHERE c1.author_id IN (SELECT users.id FROM public.users users WHERE id = $1))) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
+			Args: []any{id},
+		},
+		{
+			SQL:  `SELECT found.* FROM (SELECT c2.message_id FROM public.attachments c2 WHERE c2.message_id IN (SELECT c1.id FROM public.messages c1 WHERE c1.author_id IN (SELECT users.id FROM public.users users WHERE id = $1))) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			Args: []any{id},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -217,7 +222,7 @@ func deleteUserLookups(id uuid.UUID) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT c4.session_id FROM public.messages c4 WHERE c4.session_id IN (SELECT c3.id FROM public.sessions c3 WHERE c3.user_id IN (SELECT users.id FROM public.users users WHERE id = $1))) messages CROSS JOIN LATERAL (SELECT user_id AS k1 FROM sessions WHERE id = messages.session_id FOR SHARE OF sessions) found`,
+			SQL:  `SELECT found.* FROM (SELECT c4.session_id FROM public.messages c4 WHERE c4.session_id IN (SELECT c3.id FROM public.sessions c3 WHERE c3.user_id IN (SELECT users.id FROM public.users users WHERE id = $1))) messages CROSS JOIN LATERAL (SELECT sessions.user_id AS k1 FROM public.sessions sessions WHERE sessions.id = messages.session_id FOR SHARE OF sessions) found`,
 			Args: []any{id},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
@@ -236,7 +241,7 @@ func deleteUserLookups(id uuid.UUID) []pgfence.Lookup {
 			Args: []any{id},
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT c5.message_id FROM public.attachments c5 WHERE c5.message_id IN (SELECT c4.id FROM public.messages c4 WHERE c4.session_id IN (SELECT c3.id FROM public.sessions c3 WHERE c3.user_id IN (SELECT users.id FROM public.users users WHERE id = $1)))) attachments CROSS JOIN LATERAL (SELECT session_id AS k1 FROM messages WHERE id = attachments.message_id FOR SHARE OF messages) found`,
+			SQL:  `SELECT found.* FROM (SELECT c5.message_id FROM public.attachments c5 WHERE c5.message_id IN (SELECT c4.id FROM public.messages c4 WHERE c4.session_id IN (SELECT c3.id FROM public.sessions c3 WHERE c3.user_id IN (SELECT users.id FROM public.users users WHERE id = $1)))) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
 			Args: []any{id},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
@@ -251,9 +256,12 @@ func deleteUserLookups(id uuid.UUID) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:   `SELECT found.* FROM (SELECT c5.message_id FROM public.attachments c5 WHERE c5.message_id IN (SELECT c4.id FROM public.messages c4 WHERE c4.session_id IN (SELECT c3.id FROM public.sessions c3 WHERE c3.user_id IN (SELECT users.id FROM public.users users WHERE id = $1)))) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM messages m JOIN sessions s ON s.id = m.session_id WHERE m.id = attachments.message_id FOR SHARE OF m, s) found`,
-			Args:  []any{id},
-			Times: 2,
+			SQL:  `SELECT found.* FROM (SELECT c5.message_id FROM public.attachments c5 WHERE c5.message_id IN (SELECT c4.id FROM public.messages c4 WHERE c4.session_id IN (SELECT c3.id FROM public.sessions c3 WHERE c3.user_id IN (SELECT users.id FROM public.users users WHERE id = $1)))) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
+			Args: []any{id},
+		},
+		{
+			SQL:  `SELECT found.* FROM (SELECT c5.message_id FROM public.attachments c5 WHERE c5.message_id IN (SELECT c4.id FROM public.messages c4 WHERE c4.session_id IN (SELECT c3.id FROM public.sessions c3 WHERE c3.user_id IN (SELECT users.id FROM public.users users WHERE id = $1)))) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			Args: []any{id},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -280,8 +288,9 @@ func (q *Queries) AddMessage(ctx context.Context, arg repo.AddMessageParams) err
 func addMessageLookups(arg repo.AddMessageParams) []pgfence.Lookup {
 	return []pgfence.Lookup{
 		{
-			SQL:  `SELECT found.* FROM (SELECT $1::uuid AS session_id) messages CROSS JOIN LATERAL (SELECT user_id AS k1 FROM sessions WHERE id = messages.session_id FOR SHARE OF sessions) found`,
-			Args: []any{arg.SessionID},
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS session_id) messages CROSS JOIN LATERAL (SELECT sessions.user_id AS k1 FROM public.sessions sessions WHERE sessions.id = messages.session_id FOR SHARE OF sessions) found`,
+			Args:  []any{arg.SessionID},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -316,7 +325,7 @@ func editMessageLookups(arg repo.EditMessageParams) []pgfence.Lookup {
 			Bound: true,
 		},
 		{
-			SQL:  `SELECT found.* FROM (SELECT messages.session_id FROM public.messages messages WHERE id = $1) messages CROSS JOIN LATERAL (SELECT user_id AS k1 FROM sessions WHERE id = messages.session_id FOR SHARE OF sessions) found`,
+			SQL:  `SELECT found.* FROM (SELECT messages.session_id FROM public.messages messages WHERE id = $1) messages CROSS JOIN LATERAL (SELECT sessions.user_id AS k1 FROM public.sessions sessions WHERE sessions.id = messages.session_id FOR SHARE OF sessions) found`,
 			Args: []any{arg.ID},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
@@ -343,8 +352,9 @@ func (q *Queries) AddAttachment(ctx context.Context, arg repo.AddAttachmentParam
 func addAttachmentLookups(arg repo.AddAttachmentParams) []pgfence.Lookup {
 	return []pgfence.Lookup{
 		{
-			SQL:  `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT session_id AS k1 FROM messages WHERE id = attachments.message_id FOR SHARE OF messages) found`,
-			Args: []any{arg.MessageID},
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
+			Args:  []any{arg.MessageID},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -358,9 +368,14 @@ func addAttachmentLookups(arg repo.AddAttachmentParams) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM messages m JOIN sessions s ON s.id = m.session_id WHERE m.id = attachments.message_id FOR SHARE OF m, s) found`,
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
 			Args:  []any{arg.MessageID},
-			Times: 2,
+			After: true,
+		},
+		{
+			SQL:   `SELECT found.* FROM (SELECT $1::uuid AS message_id) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			Args:  []any{arg.MessageID},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
@@ -386,7 +401,7 @@ func (q *Queries) DeleteAttachments(ctx context.Context, messageIds []uuid.UUID)
 func deleteAttachmentsLookups(messageIds []uuid.UUID) []pgfence.Lookup {
 	return []pgfence.Lookup{
 		{
-			SQL:  `SELECT found.* FROM (SELECT unnest($1::uuid[]) AS message_id) attachments CROSS JOIN LATERAL (SELECT session_id AS k1 FROM messages WHERE id = attachments.message_id FOR SHARE OF messages) found`,
+			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
 			Args: []any{messageIds},
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
@@ -401,9 +416,49 @@ func deleteAttachmentsLookups(messageIds []uuid.UUID) []pgfence.Lookup {
 			},
 		},
 		{
-			SQL:   `SELECT found.* FROM (SELECT unnest($1::uuid[]) AS message_id) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM messages m JOIN sessions s ON s.id = m.session_id WHERE m.id = attachments.message_id FOR SHARE OF m, s) found`,
+			SQL:   `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT messages.session_id AS k1 FROM public.messages messages WHERE messages.id = attachments.message_id FOR SHARE OF messages) found`,
 			Args:  []any{messageIds},
-			Times: 2,
+			After: true,
+			Keys: func(scan func(...any) error) ([]cache.Key, error) {
+				var (
+					c1 *uuid.UUID
+				)
+				if err := scan(&c1); err != nil {
+					return nil, err
+				}
+				var l keyList
+				l.add(Attachment.KeyOf(c1))
+				return l.keys, l.err
+			},
+		},
+		{
+			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
+			Args: []any{messageIds},
+		},
+		{
+			SQL:  `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			Args: []any{messageIds},
+			Keys: func(scan func(...any) error) ([]cache.Key, error) {
+				var (
+					c1 *uuid.UUID
+				)
+				if err := scan(&c1); err != nil {
+					return nil, err
+				}
+				var l keyList
+				l.add(Person.KeyOf(c1))
+				return l.keys, l.err
+			},
+		},
+		{
+			SQL:   `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT 1 FROM public.messages m WHERE m.id = attachments.message_id FOR SHARE OF m) found`,
+			Args:  []any{messageIds},
+			After: true,
+		},
+		{
+			SQL:   `SELECT found.* FROM (SELECT l1.e AS message_id FROM unnest($1::uuid[]) l1(e)) attachments CROSS JOIN LATERAL (SELECT s.user_id AS k1 FROM public.messages m, public.sessions s WHERE m.id = attachments.message_id AND s.id = m.session_id FOR SHARE OF s) found`,
+			Args:  []any{messageIds},
+			After: true,
 			Keys: func(scan func(...any) error) ([]cache.Key, error) {
 				var (
 					c1 *uuid.UUID
