@@ -149,7 +149,7 @@ func (a *analysis) checkDeterministic(sel protoMessage) {
 	a.inView++
 	for _, v := range a.views {
 		a.here = a.viewAt[v]
-		walk(v.view, check)
+		walk(a.body(v), check)
 	}
 	a.inView--
 }
@@ -167,7 +167,8 @@ func (a *analysis) checkFunction(f *pg.FuncCall) {
 		}
 	}
 	switch {
-	case own != nil && a.schema.inlines(name):
+	case own != nil && a.schema.inlines(name): // what can be followed stands there as a SELECT by now
+		a.refuse(fmt.Sprintf("function %s (%s) calls functions that call functions, without an end that pgaside could see", name, own.pos), uncache)
 	case own != nil && own.volatile == "immutable":
 	case own != nil:
 		a.refuse(fmt.Sprintf("function %s (%s) is %s: pgaside doesn't know what it reads", name, own.pos, own.volatile),
@@ -204,16 +205,20 @@ func (s *schema) inlines(name string) bool {
 	return len(fs) == 1
 }
 
+// maxBodies bounds the functions that are read in the place of their calls.
+const maxBodies = 300
+
 // inline returns a copy of a SELECT in which the functions in SQL that it calls
 // stand as sub-selects, so that the tables they read are seen. What an argument
 // means is known where it is a parameter, a constant or a qualified column.
 func (s *schema) inline(n *pg.Node) *pg.Node {
 	out := proto.Clone(n).(*pg.Node)
+	bodies := 0
 	for range maxCalls {
 		changed := false
 		walk(out, func(m protoMessage) bool {
 			n, ok := m.(*pg.Node)
-			if !ok {
+			if !ok || bodies >= maxBodies {
 				return true
 			}
 			if r := n.GetRangeFunction(); r != nil && len(r.GetFunctions()) == 1 && len(r.GetColdeflist()) == 0 && !r.GetOrdinality() {
@@ -226,12 +231,16 @@ func (s *schema) inline(n *pg.Node) *pg.Node {
 						alias.Colnames = cols
 						n.Node = &pg.Node_RangeSubselect{RangeSubselect: &pg.RangeSubselect{Lateral: true, Subquery: body, Alias: alias}}
 						changed = true
+						bodies++
+						return false // what it calls comes next
 					}
 				}
 			}
 			if body, _ := s.bodyOf(n.GetFuncCall()); body != nil {
 				n.Node = &pg.Node_SubLink{SubLink: &pg.SubLink{SubLinkType: pg.SubLinkType_EXPR_SUBLINK, Subselect: body}}
 				changed = true
+				bodies++
+				return false
 			}
 			return true
 		})

@@ -105,6 +105,7 @@ type trigger struct {
 	ins, upd   bool
 	del, trunc bool
 	cols       []string // UPDATE OF
+	rows       []string // names of its transition tables
 }
 
 type function struct {
@@ -387,7 +388,12 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 		if c.GetReplace() {
 			t.triggers = slices.DeleteFunc(t.triggers, func(o *trigger) bool { return o.name == c.GetTrigname() })
 		}
+		var rows []string
+		for _, n := range c.GetTransitionRels() {
+			rows = append(rows, n.GetTriggerTransition().GetName())
+		}
 		t.triggers = append(t.triggers, &trigger{
+			rows: rows,
 			what: "trigger", name: c.GetTrigname(), pos: pos, cols: names(c.GetColumns()), function: lastName(c.GetFuncname()), of: schemaOf(c.GetFuncname()), args: names(c.GetArgs()),
 			ins: e&ins != 0, upd: e&upd != 0, del: e&del != 0, trunc: e&trunc != 0, before: c.GetTiming()&before != 0 && c.GetRow(),
 		})
@@ -909,6 +915,13 @@ func (s *schema) outdate(t *table, why string) {
 			v.outdated = why
 		}
 	}
+	for _, fs := range s.functions { // so does BEGIN ATOMIC
+		for _, f := range fs {
+			if body := f.body.GetSqlBody(); body != nil && reads(body, t) > 0 {
+				f.effects = &effects{opaque: "its text no longer says what it reads: " + why}
+			}
+		}
+	}
 }
 
 // widened marks the views in which a new column of t moves others: a * there
@@ -1173,6 +1186,9 @@ func (s *schema) renameColumn(t *table, r *pg.RenameStmt, pos Position) {
 				cols[i] = r.GetNewname()
 			}
 		}
+	}
+	if t.view != nil {
+		t.outdated = fmt.Sprintf("column %s of it was renamed at %s", r.GetSubname(), pos)
 	}
 	if c := t.col(r.GetSubname()); c != nil {
 		c.name = r.GetNewname()

@@ -47,6 +47,15 @@ type analysis struct {
 	here   int            // where in the text the analysis stands; 0: nowhere
 	inView int            // > 0: in the text of a view, whose places are not the statement's
 	viewAt map[*table]int // where the statement names a view
+	bodies map[*table]*pg.SelectStmt
+}
+
+// body returns what a view selects, with the functions in SQL that it calls.
+func (a *analysis) body(v *table) *pg.SelectStmt {
+	if a.bodies[v] == nil {
+		a.bodies[v] = a.schema.inline(&pg.Node{Node: &pg.Node_SelectStmt{SelectStmt: v.view}}).GetSelectStmt()
+	}
+	return a.bodies[v]
 }
 
 // stand notes where in the text the analysis is: what is refused now is there.
@@ -151,7 +160,7 @@ func (e *environment) find(name string) *cte {
 }
 
 func newAnalysis(s *schema) *analysis {
-	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}, bound: &[][]value{}, nulls: map[place]bool{}, viewAt: map[*table]int{}}
+	return &analysis{schema: s, edges: map[place][]edge{}, params: map[int]int{}, bound: &[][]value{}, nulls: map[place]bool{}, viewAt: map[*table]int{}, bodies: map[*table]*pg.SelectStmt{}}
 }
 
 // maxDepth bounds views over views and nested queries.
@@ -680,7 +689,7 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 		o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}}
 		sc.items = append(sc.items, o)
 		before := len(a.occs)
-		_, outs := a.selectStmt(t.view, &scope{lexical: sc, depth: sc.depth}, o, false)
+		_, outs := a.selectStmt(a.body(t), &scope{lexical: sc, depth: sc.depth}, o, false)
 		for _, inner := range a.occs[before:] {
 			if inner.via == "" {
 				inner.via = t.String()
@@ -1360,7 +1369,7 @@ func (a *analysis) findRefs(sel protoMessage) {
 	for _, v := range a.views {
 		if !seen[v] {
 			seen[v] = true
-			walk(v.view, mark)
+			walk(a.body(v), mark)
 		}
 	}
 }

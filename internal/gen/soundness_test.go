@@ -245,6 +245,7 @@ func TestFunctionsAreTheOnesThatRun(t *testing.T) {
 	touch := "RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SET x = x + 1 WHERE id = NEW.room_id; RETURN NULL; END $$;"
 	nothing := "RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
 	on := "CREATE TRIGGER t AFTER INSERT ON posts FOR EACH ROW EXECUTE FUNCTION "
+	const total = "CREATE FUNCTION total(r int) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM posts WHERE room_id = r';"
 	const w = "CREATE FUNCTION w(r int) RETURNS void LANGUAGE sql AS 'UPDATE rooms SET x = 1 WHERE id = r';"
 	for name, tc := range map[string]soundness{
 		"two schemas":            {roomsAndPosts + "CREATE FUNCTION app.f() " + nothing + "CREATE FUNCTION public.f() " + touch + on + "public.f();", []string{readRoom}, ":exec", insert, 2, 0, "r0($2)"},
@@ -264,6 +265,12 @@ func TestFunctionsAreTheOnesThatRun(t *testing.T) {
 		"names of another type":  {roomsAndPosts + "CREATE TYPE pair AS (id int, room_id int); CREATE FUNCTION g() RETURNS SETOF pair LANGUAGE sql STABLE AS 'SELECT p.room_id, p.id FROM posts p';", []string{"SELECT p.id FROM g() p WHERE p.room_id = $1"}, ":exec", insert, 2, 0, "!no equality that always holds"},
 		"names of the alias":     {roomsAndPosts + "CREATE TYPE pair AS (id int, room_id int); CREATE FUNCTION g() RETURNS SETOF pair LANGUAGE sql STABLE AS 'SELECT p.room_id, p.id FROM posts p';", []string{"SELECT p.a FROM g() p(b, a) WHERE p.b = $1"}, ":exec", insert, 2, 0, "r0($2)"},
 		"the name of a scalar":   {roomsAndPosts + "CREATE FUNCTION g(r int) RETURNS SETOF int LANGUAGE sql STABLE AS 'SELECT p.id FROM posts p WHERE p.room_id = r';", []string{"SELECT p FROM g($1::int) p"}, ":exec", insert, 2, 0, "r0($2)"},
+		"in a view":              {roomsAndPosts + total + "CREATE VIEW v AS SELECT rooms.id, total(rooms.id) AS n FROM rooms;", []string{"SELECT n FROM v WHERE id = $1"}, ":exec", insert, 2, 0, "r0($2)"},
+		"in a view, unknown":     {roomsAndPosts + total + "CREATE VIEW v AS SELECT id, total(id + 1) AS n FROM rooms;", []string{"SELECT n FROM v WHERE id = $1"}, ":exec", insert, 2, 0, "!a change of posts could not be traced"},
+		"BEGIN ATOMIC":           {roomsAndPosts + "CREATE FUNCTION g(r int) RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM posts WHERE room_id = r; END;", []string{"SELECT g($1::int)"}, ":exec", insert, 2, 0, "r0($2)"},
+		"BEGIN ATOMIC, outdated": {roomsAndPosts + "CREATE FUNCTION g(r int) RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM posts WHERE room_id = r; END; ALTER TABLE posts RENAME TO old; CREATE TABLE posts (id int, room_id int);", []string{"SELECT g($1::int)"}, ":exec", "INSERT INTO old (id, room_id) VALUES ($1, $2)", 2, 0, "!pgaside doesn't know what it reads"},
+		"without an end":         {roomsAndPosts + "CREATE FUNCTION g(r int, s int) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM posts WHERE room_id = r AND body = s AND g(r, s) > 0';", []string{"SELECT g($1::int, 3)"}, ":exec", insert, 2, 0, "!without an end"},
+		"a transition table":     {roomsAndPosts + "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SET x = 1 FROM history WHERE rooms.id = history.room_id AND history.room_id = 3; UPDATE rooms SET x = 1 WHERE id IN (SELECT h.room_id FROM history h, posts p WHERE p.id = h.id AND p.room_id = h.room_id AND body = 3); RETURN NULL; END $$; CREATE TRIGGER t AFTER INSERT ON posts REFERENCING NEW TABLE AS history FOR EACH STATEMENT EXECUTE FUNCTION f();", []string{readRoom}, ":exec", insert, 2, 0, "!doesn't tell id"},
 		"with ordinality":        {roomsAndPosts + "CREATE FUNCTION g(r int) RETURNS SETOF posts LANGUAGE sql STABLE AS 'SELECT * FROM posts WHERE room_id = r';", []string{"SELECT p.body FROM g($1::int) WITH ORDINALITY p"}, ":exec", insert, 2, 0, "r0($2)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -326,6 +333,8 @@ CREATE VIEW bad AS SELECT id, x FROM moods WHERE state = 'a';
 		"its columns, named":       {view, []string{readPosts}, ":exec", "INSERT INTO v (room_id, id) VALUES ($1, $2)", 2, 0, "r0($1)"},
 		"in a MERGE":               {view, []string{readPosts}, ":exec", "MERGE INTO v USING rooms r ON v.id = r.id WHEN NOT MATCHED THEN INSERT VALUES (1, 2)", 0, 0, "!doesn't tell room_id"},
 		"nothing but defaults":     {view, []string{readPosts}, ":exec", "INSERT INTO v DEFAULT VALUES", 0, 0, ""},
+		"a renamed column":         {view + "ALTER VIEW v RENAME COLUMN id TO x; ALTER VIEW v RENAME COLUMN room_id TO id; ALTER VIEW v RENAME COLUMN x TO room_id;", []string{readPosts}, ":exec", "INSERT INTO v (room_id, id) VALUES ($1, $2)", 2, 0, "!doesn't follow this view"},
+		"a renamed column, read":   {view + "ALTER VIEW v RENAME COLUMN id TO x; ALTER VIEW v RENAME COLUMN room_id TO id;", []string{"SELECT x FROM v WHERE id = $1"}, ":exec", "DELETE FROM posts WHERE id = $1", 1, 0, "!no longer says what it reads"},
 		"its default":              {view + "ALTER VIEW v ALTER COLUMN room_id SET DEFAULT 5;", []string{readPosts}, ":exec", "INSERT INTO v (id) VALUES ($1)", 1, 0, "!doesn't follow this view"},
 		"triggers stay":            {view + "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE rooms SET x = x + 1; RETURN NULL; END $$; CREATE TRIGGER t INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION f(); CREATE OR REPLACE VIEW v AS SELECT room_id, id FROM posts WHERE id > 3;", []string{readRoom}, ":exec", "INSERT INTO v (id) VALUES ($1)", 1, 0, "!doesn't follow this view"},
 		"a value":                  {enum, []string{"SELECT x FROM bad WHERE id = $1"}, ":exec", "UPDATE moods SET x = 1 WHERE state = 'b'", 0, 0, ""},

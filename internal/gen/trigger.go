@@ -121,7 +121,7 @@ func (d *deriver) seenBy(tr *trigger, c *change, old bool, col string) []value {
 	for _, o := range c.firing() {
 		if e := d.p.schema.effectsOf(o); o.before {
 			kept = kept || strings.Contains(e.gives, "OLD") // the row stays as it was
-			unseen = unseen || c.skipping(e)
+			unseen = unseen || c.skipping(e) || o.function == "suppress_redundant_updates_trigger"
 		}
 	}
 	if tr.before && (unseen || !old && c.rewritten[col]) {
@@ -143,7 +143,7 @@ func (d *deriver) seenBy(tr *trigger, c *change, old bool, col string) []value {
 
 // ofRow puts what is known of the changed row in the place of OLD and NEW.
 func (d *deriver) ofRow(n *pg.Node, c *change, tr *trigger, e *effects) *pg.Node {
-	return substitute(n, func(n *pg.Node) *pg.Node {
+	out := substitute(n, func(n *pg.Node) *pg.Node {
 		parts, star := columnPath(n.GetColumnRef())
 		if star || len(parts) != 2 || parts[0] != "new" && parts[0] != "old" {
 			return nil
@@ -164,6 +164,16 @@ func (d *deriver) ofRow(n *pg.Node, c *change, tr *trigger, e *effects) *pg.Node
 		}
 		return d.boundNode(vals, col.domain)
 	})
+	walk(out, func(m protoMessage) bool { // a transition table hides a table
+		if r, ok := m.(*pg.RangeVar); ok && r.GetSchemaname() == "" && slices.Contains(tr.rows, r.GetRelname()) {
+			if r.GetAlias() == nil {
+				r.Alias = &pg.Alias{Aliasname: r.GetRelname()}
+			}
+			r.Relname = "(rows)"
+		}
+		return true
+	})
+	return out
 }
 
 // boundNode is an expression for values of a type.
