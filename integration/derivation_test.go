@@ -909,7 +909,14 @@ func (f *fuzz) write() *fuzzWrite {
 // special makes a write that is none of the usual ones.
 func (f *fuzz) special(w *fuzzWrite) (string, int) {
 	w.table = f.pick(fuzzTables...)
-	switch f.r.IntN(5) {
+	switch f.r.IntN(8) {
+	case 5, 6, 7: // what goes with a parent
+		w.kind, w.table = "delete", f.pick("p", "p", "c")
+		if f.oneIn(3) {
+			w.kind = "update"
+			return fmt.Sprintf("UPDATE %s SET id = %s WHERE %s = %s", w.table, w.arg(f), f.pick("id", "k"), w.arg(f)), 0
+		}
+		return fmt.Sprintf("DELETE FROM %s WHERE %s = %s%s", w.table, f.pick("id", "k"), w.arg(f), f.pick("", " AND x IS NOT NULL")), 0
 	case 0:
 		w.kind = "truncate"
 		return "TRUNCATE " + w.table + f.pick("", " CASCADE"), 0

@@ -64,7 +64,7 @@ func (d *deriver) change(c *change) {
 // is a partition of, its own heirs and partitions, and what else these inherit from.
 func kin(t *table) []*table {
 	above := t.related(func(t *table) []*table { return t.parents })
-	all := append(above, t.below()...)
+	all := slices.Concat(above, t.below())
 	for _, heir := range t.below() {
 		all = append(all, heir.related(func(t *table) []*table { return t.parents })...)
 	}
