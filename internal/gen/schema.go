@@ -455,7 +455,7 @@ func (s *schema) apply(stmt *pg.Node, pos Position, src string) *Finding {
 func unknownTable(pos Position, what string, r *pg.RangeVar) *Finding {
 	return &Finding{
 		Pos: pos, Msg: fmt.Sprintf("%s names table %s, which the schema doesn't have", what, r.GetRelname()),
-		Mend: []string{"give --schema all migrations"},
+		Mend: []string{"name all migrations under schema: in sqlc.yaml (or by --schema)"},
 	}
 }
 

@@ -659,7 +659,7 @@ func (a *analysis) rangeVar(sc *scope, r *pg.RangeVar, guards []*region) *occurr
 	a.stand(r)
 	t, why := a.schema.find(r.GetSchemaname(), r.GetRelname())
 	if t == nil {
-		a.refuse(why, "give --schema every migration, and qualify the name with its schema")
+		a.refuse(why, "name every migration under schema: in sqlc.yaml (or by --schema), and qualify the name with its schema")
 		o := &occurrence{alias: alias, scope: sc, guards: guards, cols: map[string]string{}, wild: true}
 		sc.items = append(sc.items, o)
 		return o

@@ -265,7 +265,7 @@ func checkPackage(p *types.Package, repoDir string) *Finding {
 	if dbtx == nil || newFunc == nil {
 		return &Finding{
 			Pos: Position{File: repoDir}, Msg: "the package has no DBTX and New: sqlc did not write it",
-			Mend: []string{"name the directory that sqlc writes with --repo"},
+			Mend: []string{"name the directory that sqlc writes: out: in sqlc.yaml, or --repo"},
 		}
 	}
 	exec, _, _ := types.LookupFieldOrMethod(dbtx.Type(), false, p, "Exec")
@@ -285,7 +285,7 @@ func checkPackage(p *types.Package, repoDir string) *Finding {
 	if params.Len() > 1 || params.Len() == 1 && !types.Identical(params.At(0).Type(), dbtx.Type()) {
 		return &Finding{
 			Pos: Position{File: repoDir}, Msg: "New of the package takes neither a DBTX nor nothing: sqlc did not write it",
-			Mend: []string{"name the directory that sqlc writes with --repo"},
+			Mend: []string{"name the directory that sqlc writes: out: in sqlc.yaml, or --repo"},
 		}
 	}
 	return nil

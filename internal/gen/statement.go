@@ -188,7 +188,7 @@ func (d *deriver) target(r *pg.RangeVar) (*table, *pg.RangeVar) {
 	if t == nil {
 		if len(d.p.groups) > 0 {
 			d.p.fail(d.w.q.at(int(r.GetLocation())), fmt.Sprintf("%s changes a table that pgaside can't find", d.w.q.name), why,
-				"give --schema every migration, and qualify the name with its schema")
+				"name every migration under schema: in sqlc.yaml (or by --schema), and qualify the name with its schema")
 		}
 		return nil, nil
 	}
