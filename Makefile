@@ -43,7 +43,7 @@ demo: setup ## see it work on real servers; flags in ARGS: make demo ARGS='--sca
 
 .PHONY: test
 test: setup verify ## everything: verify, then all tests on real servers with the race detector
-	go test -race -timeout 15m $(TESTFLAGS) $(PKG)
+	go test -race -timeout 20m $(TESTFLAGS) $(PKG)
 
 .PHONY: proof
 proof: setup ## random projects against real servers for hours: FOR=<time> SEED=<number to repeat>

@@ -53,7 +53,8 @@ func TestGeneratedDecoratorNeverStale(t *testing.T) {
 	all := &proofTally{writeKinds: map[string]int{}, readKinds: map[string]int{}, modes: map[string]int{}}
 	begin := time.Now()
 	for round := uint64(0); round == 0 || time.Since(begin) < length || all.unseen() != "" && round < proofRounds; round++ {
-		t.Run(fmt.Sprintf("seed=%d", seed+round), func(t *testing.T) { proofRound(t, seed+round, all) })
+		full := round == 0 || time.Since(begin) < length // otherwise it only looks for the kinds that are missing
+		t.Run(fmt.Sprintf("seed=%d", seed+round), func(t *testing.T) { proofRound(t, seed+round, full, all) })
 		if t.Failed() {
 			t.Fatalf("repeat it by PGASIDE_TEST_SEED=%d", seed+round)
 		}
@@ -102,8 +103,8 @@ func tallyText(m map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// proofRound is all that one seed decides.
-func proofRound(t *testing.T, seed uint64, all *proofTally) {
+// proofRound is all that one seed decides. One that isn't full has fewer writes, the first of a full one, and no mutants.
+func proofRound(t *testing.T, seed uint64, full bool, all *proofTally) {
 	ctx := t.Context()
 	s := newWorkshop(t)
 	begin := time.Now()
@@ -123,8 +124,12 @@ func proofRound(t *testing.T, seed uint64, all *proofTally) {
 	program := s.build("run", decorators)
 	lap("build")
 	var plan proof.Plan
+	writes := proofWrites
+	if !full {
+		writes /= 4
+	}
 	for i, p := range projects {
-		plan.Projects = append(plan.Projects, s.plan(ctx, p, p.name, seed, uint64(i), proofWrites))
+		plan.Projects = append(plan.Projects, s.plan(ctx, p, p.name, seed, uint64(i), writes))
 	}
 	reports := s.tell(program, plan)
 	lap("run")
@@ -139,7 +144,7 @@ func proofRound(t *testing.T, seed uint64, all *proofTally) {
 			t.Errorf("PGASIDE_TEST_SEED=%d, %s: %s%s\n\n%s\n%s", seed, rep.Name, rep.Failure, rep.Difference, projects[i].schema(), projects[i].text())
 		}
 	}
-	if !t.Failed() {
+	if full && !t.Failed() {
 		s.mutate(ctx, projects, plan, reports, seed)
 		lap("mutants")
 	}
