@@ -46,7 +46,7 @@ type KeyPart struct {
 	Text string // of the constant
 }
 
-// Schema is DDL that has been read.
+// Schema is DDL that has been read. It is not safe for concurrent use.
 type Schema struct{ s *schema }
 
 // ReadSchema reads the DDL of a file or a directory, as Run does.
