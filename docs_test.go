@@ -1,6 +1,7 @@
 package pgaside_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -115,6 +116,47 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	}
 	if named == 0 {
 		t.Error("no document names a test: the pattern is wrong")
+	}
+}
+
+// The list of attacks has every entry once, in order, and each says what shows it, or that it is not promised and what bounds it.
+func TestAttackListIsWhole(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`)
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		if !regexp.MustCompile(`^\| A\d`).MatchString(line) {
+			continue
+		}
+		n++
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 4 {
+			t.Errorf("%d cells, want 4: %s", len(cells), line)
+			continue
+		}
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if want := fmt.Sprintf("A%d", n); cells[0] != want {
+			t.Fatalf("row %d is %s, want %s", n, cells[0], want)
+		}
+		if cells[1] == "" || cells[2] == "" {
+			t.Errorf("%s does not say what happens", cells[0])
+		}
+		promised := !strings.Contains(cells[2], "**not promised**") && !strings.Contains(cells[2], "**Not promised**")
+		if promised && !shown.MatchString(cells[3]) {
+			t.Errorf("%s promises something and names no test: %s", cells[0], cells[3])
+		}
+		if !promised && !shown.MatchString(cells[3]) && !strings.Contains(cells[2], "TTL") {
+			t.Errorf("%s neither promises anything nor gives a bound", cells[0])
+		}
+	}
+	if n != 62 {
+		t.Errorf("%d attacks, want 62", n)
 	}
 }
 
