@@ -41,7 +41,9 @@ func (q *Query[T]) Cell(args ...any) Cell[T] {
 		return Cell[T]{query: q}
 	}
 	buf := make([]byte, 0, maxLiteralArgs)
+	mutable := false
 	for _, a := range args {
+		mutable = mutable || isMutable(a)
 		buf = append(buf, ':')
 		var err error
 		if buf, err = appendArg(buf, a); err != nil {
@@ -52,14 +54,15 @@ func (q *Query[T]) Cell(args ...any) Cell[T] {
 	if len(text) > maxLiteralArgs {
 		text = hashID(text)
 	}
-	return Cell[T]{query: q, args: "." + text}
+	return Cell[T]{query: q, args: "." + text, mutable: mutable}
 }
 
 // Cell is one cached result under a key.
 type Cell[T any] struct {
-	query *Query[T]
-	args  string
-	err   error // the arguments have no faithful text: the read is served from the source
+	query   *Query[T]
+	args    string
+	err     error // the arguments have no faithful text: the read is served from the source
+	mutable bool  // an argument may be changed by its owner: see Hit.Mutable
 }
 
 // appendArg appends a text of v such that two values that the source could tell apart never share one. Values that are equal

@@ -80,7 +80,7 @@ func (c *Cache) learn(ctx context.Context, g *groupState, r *epochRead, values [
 			return err
 		}
 	}
-	r.stamp = hash32(values[0] + "|" + values[1])
+	r.stamp = stampOf(values)
 	g.epoch.mu.Lock()
 	defer g.epoch.mu.Unlock()
 	if g.epoch.gen == r.gen {
@@ -88,6 +88,9 @@ func (c *Cache) learn(ctx context.Context, g *groupState, r *epochRead, values [
 	}
 	return nil
 }
+
+// stampOf digests the stamps of all groups and of one.
+func stampOf(values []string) uint32 { return hash32(values[0] + "|" + values[1]) }
 
 // ensureEpoch returns the stamp of a group, asking Redis when it must.
 func (c *Cache) ensureEpoch(ctx context.Context, g *groupState) (uint32, error) {

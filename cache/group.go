@@ -2,6 +2,8 @@ package cache
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 )
 
@@ -61,19 +63,20 @@ type GroupOptions struct {
 
 // group is the immutable description that Group values share.
 type group struct {
-	name  string
-	arity int
-	opts  GroupOptions
+	name    string
+	arity   int
+	mutable bool // a key part may be changed by its owner: see Hit.Mutable
+	opts    GroupOptions
 }
 
-func newGroup(name string, arity int, o GroupOptions) *group {
+func newGroup(name string, o GroupOptions, parts ...reflect.Type) *group {
 	if err := checkName("group", name); err != nil {
 		panic(err)
 	}
 	if o.TTL < 0 {
 		panic(fmt.Sprintf("cache: group %q: TTL must not be negative, got %s", name, o.TTL))
 	}
-	return &group{name: name, arity: arity, opts: o}
+	return &group{name: name, arity: len(parts), mutable: slices.ContainsFunc(parts, isMutableType), opts: o}
 }
 
 func (g *group) key(parts ...any) Key {
@@ -97,7 +100,7 @@ type Group[K any] struct{ g *group }
 
 // NewGroup describes a group. The name is put into Redis keys, environment variables and statistics: letters, digits and
 // underscores, at most 64. NewGroup panics on a bad name, since groups are package variables.
-func NewGroup[K any](name string, o GroupOptions) Group[K] { return Group[K]{newGroup(name, 1, o)} }
+func NewGroup[K any](name string, o GroupOptions) Group[K] { return Group[K]{newGroup(name, o, reflect.TypeFor[K]())} }
 
 // Key returns the member of the group for k.
 func (g Group[K]) Key(k K) Key { return g.g.key(k) }
@@ -119,7 +122,7 @@ type Group2[A, B any] struct{ g *group }
 
 // NewGroup2 describes a group with two key parts; see NewGroup.
 func NewGroup2[A, B any](name string, o GroupOptions) Group2[A, B] {
-	return Group2[A, B]{newGroup(name, 2, o)}
+	return Group2[A, B]{newGroup(name, o, reflect.TypeFor[A](), reflect.TypeFor[B]())}
 }
 
 // Key returns the member of the group for a and b.
@@ -142,7 +145,7 @@ type Group3[A, B, C any] struct{ g *group }
 
 // NewGroup3 describes a group with three key parts; see NewGroup.
 func NewGroup3[A, B, C any](name string, o GroupOptions) Group3[A, B, C] {
-	return Group3[A, B, C]{newGroup(name, 3, o)}
+	return Group3[A, B, C]{newGroup(name, o, reflect.TypeFor[A](), reflect.TypeFor[B](), reflect.TypeFor[C]())}
 }
 
 // Key returns the member of the group for a, b and d.

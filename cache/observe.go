@@ -22,6 +22,9 @@ var readOutcomeNames = [...]string{"hit", "negative", "miss", "shared", "bypass"
 // String returns the outcome as metrics spell it.
 func (o ReadOutcome) String() string { return readOutcomeNames[o] }
 
+// fromCell reports whether the value came from a cell.
+func (o ReadOutcome) fromCell() bool { return o == ReadHit || o == ReadNegative }
+
 // ReadEvent tells of one read.
 type ReadEvent struct {
 	Group, Query string

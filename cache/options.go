@@ -102,6 +102,11 @@ type Options struct {
 	// Defaults to none.
 	Observer Observer
 
+	// Auditor compares a sample of the hits with the source; see package cache/audit.
+	//
+	// Defaults to none.
+	Auditor Auditor
+
 	// Disabled turns every read into a read of the source, and keeps every write from touching Redis. All processes that
 	// share a database must agree on it.
 	Disabled bool

@@ -44,6 +44,9 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 	c.opts.Observer.Read(ctx, ReadEvent{
 		Group: gs.name, Query: r.qs.name, Outcome: outcome, Duration: c.opts.Clock.Now().Sub(start), Err: r.sourceError(err),
 	})
+	if a := c.opts.Auditor; a != nil && outcome.fromCell() && a.Wants() {
+		offer(a, r, cell.mutable, load)
+	}
 	if r.abandoned { // the load goes on and may still write to *value
 		var zero T
 		return zero, err

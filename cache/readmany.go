@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"math/rand/v2"
+	"reflect"
 	"time"
 )
 
@@ -53,6 +55,9 @@ func ReadMany[K comparable, T any](
 	b.tell(ctx, start, err)
 	if err != nil {
 		return nil, err
+	}
+	if a := c.opts.Auditor; a != nil {
+		b.offer(a, cell.mutable || isMutableType(reflect.TypeFor[K]()))
 	}
 	return b.rows(), nil
 }
@@ -372,6 +377,28 @@ func (b *batchRead[K, T]) rows() []T {
 		out = append(out, it.rows...)
 	}
 	return out
+}
+
+// offer gives the auditor what it wants of the hits, each as a batch of one. It begins anywhere, or the first would always be the
+// one that is taken.
+func (b *batchRead[K, T]) offer(a Auditor, mutable bool) {
+	at := rand.IntN(len(b.items))
+	for i := range b.items {
+		it := b.items[(at+i)%len(b.items)]
+		if !it.outcome.fromCell() || !a.Wants() {
+			continue
+		}
+		member, load, split := it.member, b.load, b.split
+		offer(a, &it.read, mutable, func(ctx context.Context) ([]T, error) {
+			rows, err := load(ctx, []K{member})
+			for _, row := range rows {
+				if split(row) != member { // see ReadMany: nothing that it gives is stored
+					NoFill(ctx)
+				}
+			}
+			return rows, err
+		})
+	}
 }
 
 func (b *batchRead[K, T]) tell(ctx context.Context, start time.Time, err error) {
