@@ -100,7 +100,9 @@ type Group[K any] struct{ g *group }
 
 // NewGroup describes a group. The name is put into Redis keys, environment variables and statistics: letters, digits and
 // underscores, at most 64. NewGroup panics on a bad name, since groups are package variables.
-func NewGroup[K any](name string, o GroupOptions) Group[K] { return Group[K]{newGroup(name, o, reflect.TypeFor[K]())} }
+func NewGroup[K any](name string, o GroupOptions) Group[K] {
+	return Group[K]{newGroup(name, o, reflect.TypeFor[K]())}
+}
 
 // Key returns the member of the group for k.
 func (g Group[K]) Key(k K) Key { return g.g.key(k) }
