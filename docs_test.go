@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/pgaside/pgaside/cache"
+	"github.com/pgaside/pgaside/cache/audit"
 )
 
 // What the documents name must exist: tests, files, sections, make targets, commands, flags and Go names.
@@ -282,13 +283,15 @@ func literal(e ast.Expr) string {
 func TestDocumentsNameGoThatExists(t *testing.T) {
 	t.Parallel()
 	declared := make(map[string]bool) // "cache.Open", "Cache.Stats"
-	for pkg, dir := range map[string]string{"cache": "cache", "pgfence": "cache/pgfence", "cached": "cached", "repo": "repo"} {
+	for pkg, dir := range map[string]string{
+		"cache": "cache", "pgfence": "cache/pgfence", "audit": "cache/audit", "cached": "cached", "repo": "repo",
+	} {
 		source(t, func(name string) bool {
 			return path.Dir(name) == dir && !strings.HasSuffix(name, "_test.go")
 		}, func(file *ast.File) { declare(declared, pkg, file) })
 	}
 	for _, d := range documents(t) {
-		each(`\b((?:cache|pgfence|cached|repo)\.[A-Z]\w*)`, d.code, func(name string) {
+		each(`\b((?:cache|pgfence|audit|cached|repo)\.[A-Z]\w*)`, d.code, func(name string) {
 			if !declared[name] {
 				t.Errorf("%s names %s, which is not declared", d.name, name)
 			}
@@ -348,7 +351,9 @@ func TestOperationsExplainEveryStatistic(t *testing.T) {
 		t.Fatal(err)
 	}
 	container := map[string]bool{"groups": true, "queries": true, "ttl": true, "mode": true}
-	for _, typ := range []reflect.Type{reflect.TypeFor[cache.Stats](), reflect.TypeFor[cache.GroupStats](), reflect.TypeFor[cache.QueryStats]()} {
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[cache.Stats](), reflect.TypeFor[cache.GroupStats](), reflect.TypeFor[cache.QueryStats](), reflect.TypeFor[audit.Stats](),
+	} {
 		for i := range typ.NumField() {
 			name := typ.Field(i).Tag.Get("json")
 			if !container[name] && !strings.Contains(string(text), "`"+name+"`") {

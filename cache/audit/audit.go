@@ -135,6 +135,7 @@ type Auditor struct {
 type finding struct {
 	Finding
 	hit  cache.Hit
+	ref  cache.CellRef
 	sum  uint64
 	next int // index of the scale that comes next
 	due  time.Time
@@ -270,13 +271,30 @@ func (a *Auditor) first(ctx context.Context, h cache.Hit) {
 		return
 	}
 	now := a.o.Clock.Now()
-	f := &finding{hit: h, sum: c.Sum, Finding: Finding{
-		Group: h.Group, Query: h.Query, Filled: c.Filled, Found: now, Seen: now, State: StateOpen,
+	if a.known(h, c, now) {
+		return
+	}
+	f := &finding{hit: h, ref: h.Cell, sum: c.Sum, Finding: Finding{
+		Group: h.Group, Query: h.Query, Filled: c.Filled, Found: now, Seen: now, Times: 1, State: StateOpen,
 	}}
 	if a.o.ShowCells {
 		f.Key, f.Field = h.Cell.Key, h.Cell.Field
 	}
 	a.reached(f, 0)
+}
+
+// known reports whether a stale cell has been found already: a hot one is hit again and again.
+func (a *Auditor) known(h cache.Hit, c cache.Check, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, f := range a.findings {
+		if f.sum == c.Sum && f.ref == h.Cell {
+			f.Seen = now
+			f.Times++
+			return true
+		}
+	}
+	return false
 }
 
 // follow looks at a stale cell again.
@@ -289,6 +307,7 @@ func (a *Auditor) follow(ctx context.Context, f *finding) {
 	case c.Verdict == cache.Stale && c.Sum == f.sum:
 		a.mu.Lock()
 		f.Seen = now
+		f.Times++
 		at := f.next // or further: the time that has really passed counts
 		for at+1 < len(a.o.Scales) && now.Sub(f.Found) >= a.o.Scales[at+1] {
 			at++

@@ -229,6 +229,10 @@ func TestPlantedCellIsFound(t *testing.T) {
 		w.hits(1, func() { equal(t, "readers get", w.read(1), secret+" old") })
 		w.wantStats(audit.Stats{Checks: 4, Fresh: 3, Stale: 1, Open: 1})
 		equal(t, "labels", w.labels(), "0s open")
+		w.hits(2, func() { w.read(1) }) // the same cell: no finding of its own
+		w.wantStats(audit.Stats{Checks: 6, Fresh: 3, Stale: 3, Open: 1})
+		equal(t, "labels", w.labels(), "0s open")
+		equal(t, "times", w.auditor.Report().Findings[0].Times, 3)
 		equal(t, "log", w.log.String(), "")
 		time.Sleep(61 * time.Second)
 		synctest.Wait()

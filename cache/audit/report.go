@@ -50,7 +50,8 @@ type Finding struct {
 
 	Filled time.Time `json:"filled"` // by Redis' clock
 	Found  time.Time `json:"found"`
-	Seen   time.Time `json:"seen"` // the last time that it was stale
+	Seen   time.Time `json:"seen"`  // the last time that it was stale
+	Times  int       `json:"times"` // how often it was
 
 	// Key and Field name the cell in Redis, if Options.ShowCells is set.
 	Key   string `json:"key,omitempty"`
@@ -98,7 +99,7 @@ type Stats struct {
 	// Skipped counts hits that were not checked: their arguments are pointers or slices, or Options.Ignore names the query.
 	Skipped uint64 `json:"skipped"`
 
-	// StaleAt counts, by scale, the cells that were still stale then; "0s" is all of Stale.
+	// StaleAt counts, by scale, the cells that were still stale then, each once; "0s" has all of them.
 	StaleAt map[string]uint64 `json:"stale_at"`
 
 	// Open is how many stale cells will be looked at again.
@@ -158,9 +159,9 @@ func (r Report) Print(w io.Writer) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "group\tquery\tstale at\tstate\tfilled\tfound\tcell")
+	fmt.Fprintln(t, "group\tquery\tstale at\tstate\ttimes\tfilled\tfound\tcell")
 	for _, f := range r.Findings {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Group, f.Query, f.Scale, f.State,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", f.Group, f.Query, f.Scale, f.State, f.Times,
 			f.Filled.UTC().Format(time.RFC3339), f.Found.UTC().Format(time.RFC3339), f.Key+" "+f.Field)
 	}
 	return t.Flush()

@@ -49,6 +49,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newInitCommand(), newGenerateCommand(), newCheckCommand(), newExplainCommand(), newDemoCommand(), newServersCommand())
+	root.AddCommand(newInitCommand(), newGenerateCommand(), newCheckCommand(), newExplainCommand(), newDemoCommand(), newAuditCommand(), newServersCommand())
 	return root
 }

@@ -142,3 +142,19 @@ func newTestStage(t *testing.T) *stage {
 	require.NoError(t, prepareDatabase(t.Context(), s.postgres.URL(), s.data, &progress{w: s.Log}))
 	return s
 }
+
+// TestAudit plays "pgaside audit": nothing is found until something is planted, and then one cell is, at both scales.
+func TestAudit(t *testing.T) {
+	var out, log bytes.Buffer
+	result, err := Audit(t.Context(), AuditOptions{For: time.Second, Seed: 7, JSON: true, Out: &out, Log: &log})
+	require.NoError(t, err, "log:\n%s", &log)
+	require.Zero(t, result.Clean.Stats.Stale)
+	require.Positive(t, result.Clean.Stats.Fresh)
+	require.Len(t, result.Planted.Findings, 1)
+	f := result.Planted.Findings[0]
+	require.Equal(t, "GetSession", f.Query)
+	require.EqualValues(t, auditScales[1], f.Scale)
+	var again AuditResult
+	require.NoError(t, json.Unmarshal(out.Bytes(), &again), "the output must be one document and nothing else:\n%s", &out)
+	require.Equal(t, result.Planted.Stats, again.Planted.Stats)
+}
