@@ -50,6 +50,15 @@ proof: setup ## random projects against real servers for hours: FOR=<time> SEED=
 	PGASIDE_TEST_FOR=$(FOR) PGASIDE_TEST_SEED=$(SEED) go test -run 'TestGeneratedDecoratorNeverStale|TestDerivedKeysCoverEveryChange' \
 		-v -timeout 0 ./integration
 
+.PHONY: fuzz
+fuzz: ## look for input that breaks something: FOR=<time for each target>, make fuzz FOR=30s
+	@for pkg in ./cache ./internal/gen; do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FOR) $$pkg; \
+		done; \
+	done
+
 .PHONY: test-unit
 test-unit: ## the tests that need no server
 	go test $(TESTFLAGS) ./cache ./internal/gen/...

@@ -194,8 +194,11 @@ func TestOpenNeverDials(t *testing.T) {
 		"localhost:6379":                       "reading the Redis URL",
 		"http://localhost":                     "invalid URL scheme",
 		"redis://localhost:1?read_timeout=10s": "ReadTimeout is 10s, must be within the budget of 500ms",
-		"redis://localhost:1?max_retries=3":    "MaxRetries is 3",
-		"redis://localhost:1?cluster=true&read_only=true": "ReadOnly is true",
+		"redis://localhost:1?max_retries=3":    "max_retries is 3",
+		"redis://localhost:1?max_retries=-7":   "max_retries is -7",
+		"redis://localhost:1?pool_size=-1":     "pool_size is -1",
+		"redis://localhost:1?cluster=true&pool_size=2147483647": "pool_size is 2147483647",
+		"redis://localhost:1?cluster=true&read_only=true":       "ReadOnly is true",
 	} {
 		if c, err := cache.Open(url, cache.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", url, err, want)

@@ -86,6 +86,9 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cache: reading the Redis URL: %w", redactURL(rawURL, err))
 		}
+		if err := checkSizes(opts.PoolSize, opts.MinIdleConns, opts.MaxIdleConns, opts.MaxActiveConns, opts.MaxRetries); err != nil {
+			return nil, err
+		}
 		opts.ContextTimeoutEnabled = true
 		for _, t := range []*time.Duration{&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout, &opts.PoolTimeout} {
 			setDefault(t, limit)
@@ -105,6 +108,9 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: reading the Redis URL: %w", redactURL(rawURL, err))
 	}
+	if err := checkSizes(opts.PoolSize, opts.MinIdleConns, opts.MaxIdleConns, opts.MaxActiveConns, opts.MaxRetries); err != nil {
+		return nil, err
+	}
 	opts.ContextTimeoutEnabled = true
 	for _, t := range []*time.Duration{&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout, &opts.PoolTimeout} {
 		setDefault(t, limit)
@@ -122,6 +128,28 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 		return nil, err
 	}
 	return rdb, nil
+}
+
+// maxConns is more connections than any Redis has.
+const maxConns = 65_535
+
+// checkSizes refuses numbers in a URL with which go-redis panics, or sends nothing.
+func checkSizes(pool, minIdle, maxIdle, maxActive, retries int) error {
+	for _, n := range []struct {
+		name              string
+		value, least, max int
+	}{
+		{"pool_size", pool, 0, maxConns},
+		{"min_idle_conns", minIdle, 0, maxConns},
+		{"max_idle_conns", maxIdle, 0, maxConns},
+		{"max_active_conns", maxActive, 0, maxConns},
+		{"max_retries", retries, -1, 1},
+	} {
+		if n.value < n.least || n.value > n.max {
+			return fmt.Errorf("cache: reading the Redis URL: %s is %d: want redis://… with %d to %d", n.name, n.value, n.least, n.max)
+		}
+	}
+	return nil
 }
 
 // redactURL keeps a password that stands in the URL out of the error.
@@ -168,6 +196,7 @@ func checkClient(rdb redis.UniversalClient, o Options) error {
 	common := func(ctxTimeout bool, retries, dialerRetries int, maint *maintnotifications.Config) {
 		refuse(!ctxTimeout, "ContextTimeoutEnabled is false, so that a hung Redis hangs the caller")
 		refuse(retries > 1, "MaxRetries is %d, must be -1, or 1 at most", retries)
+		refuse(retries < -1, "MaxRetries is %d, with which go-redis sends no pipeline", retries)
 		refuse(dialerRetries > 1, "DialerRetries is %d, must be 1", dialerRetries)
 		refuse(maint != nil && maint.Mode != maintnotifications.ModeDisabled,
 			"MaintNotificationsConfig.Mode is %q, must be %q", modeOf(maint), maintnotifications.ModeDisabled)

@@ -292,4 +292,12 @@ CREATE OR REPLACE VIEW a AS SELECT id FROM b;
 	if !errors.As(err, new(Findings)) || !strings.Contains(err.Error(), "a view that reads itself?") {
 		t.Errorf("Derive = %v", err)
 	}
+	// A write through the circle once ran for ever.
+	_, err = s.Derive([]Statement{
+		{Name: "Get", Cmd: ":one", SQL: "SELECT id FROM t WHERE id = $1", Args: 1, Outs: 1, Notes: []string{"@cache t(p1)"}},
+		{Name: "Drop", Cmd: ":exec", SQL: "DELETE FROM a WHERE id = $1", Args: 1},
+	})
+	if !errors.As(err, new(Findings)) || !strings.Contains(err.Error(), "doesn't follow this view") {
+		t.Errorf("Derive = %v", err)
+	}
 }

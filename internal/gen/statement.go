@@ -192,8 +192,13 @@ func (d *deriver) target(r *pg.RangeVar) (*table, *pg.RangeVar) {
 		}
 		return nil, nil
 	}
+	seen := map[*table]bool{} // views that stand on each other: DDL that Postgres would refuse, or a file that is half read
 	for t.view != nil {
 		below := d.p.schema.below(t)
+		if seen[t] {
+			below = nil
+		}
+		seen[t] = true
 		if below == nil {
 			d.all(fmt.Sprintf("changes %s, which is a view (%s)", t, t.pos), "pgaside doesn't follow this view", "write to the table below it")
 			return nil, nil
