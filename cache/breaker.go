@@ -103,6 +103,7 @@ func (c *Cache) distrustBefore(ms int64) {
 // recovered closes a breaker: Redis has just answered.
 func (b *breaker) recovered() {
 	b.cb.Close()
+	b.cb.RecordSuccess() // one that was closed keeps its count through Close
 	b.failing.Store(false)
 	if b.open.CompareAndSwap(true, false) {
 		b.tell(false)

@@ -608,6 +608,31 @@ func TestRareFailuresDoNotOpenTheBreaker(t *testing.T) {
 	})
 }
 
+// Found by the simulation (seed 4748): what was drained in between did not end the count of failed fences, so that a writer
+// stopped fencing before five in a row had failed.
+func TestFailedFencesBeforeADrainDoNotCount(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{})
+		fail := func(times int64) {
+			w.down("wipe")
+			for i := range times {
+				if err := w.write(w.c, users, i, "a"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.up("wipe")
+		}
+		fail(3)
+		pass(time.Minute)
+		equal(t, "pending", w.c.Stats().Pending, 0)
+		fail(2)
+		if err := w.write(w.c, strict, 9, "a"); err != nil {
+			t.Errorf("two fences in a row have failed, and then: %v", err)
+		}
+		pass(time.Minute)
+	})
+}
+
 // read0 reads a user that may be absent, and waits for its fill.
 func (w *world) read0(id int64) {
 	w.t.Helper()
