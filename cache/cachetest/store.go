@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -68,6 +69,28 @@ func (s *Store) Evict(key string) {
 	defer s.mu.Unlock()
 	delete(s.hashes, key)
 	delete(s.plain, key)
+}
+
+// Snapshot copies what the store holds now. restore puts it back, as a failover to a replica does that was behind: whatever
+// came after the copy is lost. It may be called several times.
+func (s *Store) Snapshot() (restore func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hashes, plains := copyHashes(s.hashes), maps.Clone(s.plain)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hashes, s.plain = copyHashes(hashes), maps.Clone(plains)
+	}
+}
+
+func copyHashes(m map[string]*hash) map[string]*hash {
+	out := make(map[string]*hash, len(m))
+	for k, h := range m {
+		// The values are never changed in place.
+		out[k] = &hash{fields: maps.Clone(h.fields), fences: maps.Clone(h.fences), fixed: h.fixed, deadline: h.deadline}
+	}
+	return out
 }
 
 // Keys returns the keys that hold a hash, in no order: those with cells, with leases, and with fences.

@@ -1,0 +1,406 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Mutant is one weakening that the checks must find.
+type Mutant struct {
+	Name   string // of the switch
+	Of     string // the hole, the amendment, or "weakening"
+	Breaks string
+	Edits  []Edit // of the engine or of the store's scripts; none: a switch of the simulated writer
+}
+
+// Edit replaces a text that must be there exactly once. MUTANT stands for the question whether the mutant is switched on: all
+// mutants are compiled together, and without a switch the copy behaves like the original.
+type Edit struct{ File, Old, New string }
+
+const (
+	readGo     = "cache/read.go"
+	writeGo    = "cache/write.go"
+	flightGo   = "cache/flight.go"
+	fallbackGo = "cache/fallback.go"
+	pendingGo  = "cache/pending.go"
+	epochGo    = "cache/epoch.go"
+	breakerGo  = "cache/breaker.go"
+	envelopeGo = "cache/envelope.go"
+	readManyGo = "cache/readmany.go"
+	storeGo    = "cache/cachetest/store.go"
+)
+
+// Mutants are all of them, in the order of docs/mutations.md.
+var Mutants = []Mutant{
+	{"client-token", "H1", "a lease asked for again, by a late copy of the request, is the same lease", []Edit{
+		{storeGo, `	h.fields[r.Field] = lease
+`, `	if MUTANT {
+		if first, again := minted.LoadOrStore(r.Key+r.Field+r.Nonce, lease); again {
+			lease = first.([]byte)
+		}
+	}
+	h.fields[r.Field] = lease
+`},
+		{storeGo, `// ErrDown is`, `var minted sync.Map
+
+// ErrDown is`},
+	}},
+	{"clear-on-unknown", "H2", "the fences are taken away although nobody knows what became of the commit", []Edit{
+		{writeGo, `	if o.Known() {
+		stop()`, `	if o.Known() || MUTANT {
+		stop()`},
+	}},
+	{"share-unstored", "H3", "a flight's value is shared although its fill was lost", []Edit{
+		{readGo, `	if r.fill(ctx, fill) {`, `	if r.fill(ctx, fill) || MUTANT && storable {`},
+	}},
+	{"share-late", "H3", "a reader may join a flight after its fill was sent", []Edit{
+		{flightGo, `		return fl, false, fl.closed`, `		return fl, false, fl.closed && !MUTANT`},
+	}},
+	{"no-guard", "H4", "a COMMIT may begin when its fence has run out", nil},
+	{"no-renewal", "H4", "fences are not renewed while a COMMIT hangs", []Edit{
+		{writeGo, `	if len(w.marked) == 0 {
+		return func() {}`, `	if len(w.marked) == 0 || MUTANT {
+		return func() {}`},
+	}},
+	{"cdc-early", "H5", "a change made elsewhere is invalidated before it is visible", nil},
+	{"wipe-drops-fences", "H6", "WIPE removes other writers' fences, as DEL does", []Edit{
+		{storeGo, `			case end.After(now):
+				fences[tok] = end`, `			case end.After(now) && !MUTANT:
+				fences[tok] = end`},
+	}},
+	{"no-wait", "H7", "a strict fence does not wait for the replica", []Edit{
+		{writeGo, `		replicas = w.c.opts.Replicas`, `		if !MUTANT {
+			replicas = w.c.opts.Replicas
+		}`},
+	}},
+	{"unusable-is-a-hit", "4.11.2", "ACQUIRE answers with the cell that the caller cannot use, for ever", []Edit{
+		{storeGo, `len(c) > 0 && !bytes.Equal(c, r.Unusable) {`, `len(c) > 0 && (MUTANT || !bytes.Equal(c, r.Unusable)) {`},
+	}},
+	{"full-refuses", "4.11.2", "a key with too many cells refuses new ones until its TTL ends", []Edit{
+		{storeGo, `		if size > r.MaxCells ||`, `		if MUTANT && size > r.MaxCells {
+			return cache.AcquireReply{Status: cache.AcquireBypass}
+		}
+		if size > r.MaxCells ||`},
+	}},
+	{"fill-uncommitted", "4.11.3", "what a transaction has seen of its own is stored", []Edit{
+		{readGo, `fl.panic == nil && !ls.noFill.Load()`, `fl.panic == nil && (MUTANT || !ls.noFill.Load())`},
+	}},
+	{"cached-read-in-load", "4.11.3", "a read inside a load comes from the cache", []Edit{
+		{readGo, `c.closed.Load() || Loading(ctx) {
+		return readSource`, `c.closed.Load() || Loading(ctx) && !MUTANT {
+		return readSource`},
+	}},
+	{"guard-from-commit", "4.11.5", "the guard counts from the COMMIT, and not from before the fence", nil},
+	{"unknown-not-pending", "4.11.6", "aftercommit keys are served from the cache while the outcome is open", []Edit{
+		{writeGo, `	w.c.pending.hold(w.after, "")
+	ok :=`, `	if !MUTANT {
+		w.c.pending.hold(w.after, "")
+	}
+	ok :=`},
+	}},
+	{"unknown-not-cleared", "4.11.6", "nothing is invalidated when an open outcome is resolved", []Edit{
+		{writeGo, `		w.finish(w.c.ctx, o, true)
+		w.c.pending.release(w.after)`, `		if MUTANT {
+			w.c.pending.drop(w.after)
+			return
+		}
+		w.finish(w.c.ctx, o, true)
+		w.c.pending.release(w.after)`},
+	}},
+	{"breaker-before-fence", "4.11.8", "the readers' breaker keeps writers from fencing", []Edit{
+		{writeGo, `	if w.c.writes.isOpen() {`, `	if w.c.writes.isOpen() || MUTANT && w.c.reads.isOpen() {`},
+	}},
+	{"trust-old-cells", "4.11.9", "cells from before an outage are used after it", []Edit{
+		{breakerGo, `			b.c.distrustBefore(now)`, `			if !MUTANT {
+				b.c.distrustBefore(now)
+			}`},
+	}},
+	{"stamp-at-fill", "4.11.10", "a cell carries the epoch that is known when it is filled", []Edit{
+		{readGo, `		fill.Cell = r.sealer().seal(e, r.stamp, granted, r.c.opts.CompressAbove)`, `		stamp := r.stamp
+		if MUTANT {
+			opCtx, cancel := context.WithTimeout(ctx, r.c.opts.RedisBudget)
+			if now, err := r.c.ensureEpoch(opCtx, r.gs); err == nil {
+				stamp = now
+			}
+			cancel()
+		}
+		fill.Cell = r.sealer().seal(e, stamp, granted, r.c.opts.CompressAbove)`},
+	}},
+	{"counted-epochs", "4.11.10", "epochs are counted from 1, so that one that was evicted comes back", []Edit{
+		{epochGo, `func newStamp() string {`, `func newStamp() string {
+	if MUTANT {
+		return "1"
+	}
+	`},
+		{epochGo, `c.epochKeys(g)[1], 1+rand.Int64N(1<<32))`, `c.epochKeys(g)[1], step(1+rand.Int64N(1<<32)))`},
+		{epochGo, `// bump voids a whole group.`, `func step(by int64) int64 {
+	if MUTANT {
+		return 1
+	}
+	return by
+}
+
+// bump voids a whole group.`},
+	}},
+	{"epoch-overwritten", "4.11.10", "a bump sets the epoch, so that a late copy of it brings an old one back", []Edit{
+		{storeGo, `strconv.AppendInt(nil, n+by, 10)`, `strconv.AppendInt(nil, n+by, 10)
+		if MUTANT {
+			p.value = strconv.AppendInt(nil, by, 10)
+		}`},
+	}},
+	{"epoch-overtaken", "4.11.10", "an answer about the epoch that a bump has overtaken is believed", []Edit{
+		{epochGo, `	if g.epoch.gen == r.gen {`, `	if g.epoch.gen == r.gen || MUTANT {`},
+	}},
+	{"epoch-forever", "4.11.10", "a process asks for the epoch once", []Edit{
+		{epochGo, `		if age < epochFresh {`, `		if age < epochFresh || MUTANT {`},
+		{readGo, `Sub(known.at) >= epochFresh {`, `Sub(known.at) >= epochFresh && !MUTANT {`},
+	}},
+	{"flight-across-epochs", "4.11.10", "a flight is shared with one who knows of another epoch", []Edit{
+		{readGo, `r.c.flights.join(flightKey{r.ref, r.stamp})`, `r.c.flights.join(flightKey{r.ref, unless(MUTANT, r.stamp)})`},
+		{readGo, `// maxAttempts bounds`, `func unless(mutant bool, stamp uint32) uint32 {
+	if mutant {
+		return 0
+	}
+	return stamp
+}
+
+// maxAttempts bounds`},
+	}},
+
+	{"renewed-ttl", weakening, "each fill renews the TTL of the key", []Edit{
+		{storeGo, `	if !h.fixed || r.Shrink`, `	if !h.fixed || MUTANT || r.Shrink`},
+	}},
+	{"fill-without-lease", weakening, "a fill is stored whatever has become of its lease", []Edit{
+		{storeGo, `	if h == nil || !bytes.Equal(h.fields[r.Field], r.Lease) {
+		return false
+	}`, `	if MUTANT && h == nil {
+		h = s.create(r.Key)
+	}
+	if h == nil || !bytes.Equal(h.fields[r.Field], r.Lease) && !MUTANT {
+		return false
+	}`},
+	}},
+	{"fence-keeps-cells", weakening, "a fence is put on a key, and its cells and leases stay", []Edit{
+		{storeGo, `	h := s.create(r.Key)
+	h.fences = fences`, `	var kept map[string][]byte
+	if MUTANT && r.Add != "" {
+		kept = was
+	}
+	h := s.create(r.Key)
+	if kept != nil {
+		h.fields = kept
+	}
+	h.fences = fences`},
+		{storeGo, `	delete(s.hashes, r.Key)
+	if r.Add != "" {`, `	var was map[string][]byte
+	if h := s.live(r.Key); h != nil {
+		was = h.fields
+	}
+	delete(s.hashes, r.Key)
+	if r.Add != "" {`},
+	}},
+	{"clear-keeps-cells", weakening, "CLEAR takes the fence away, and voids nothing", []Edit{
+		{storeGo, `func (s *Store) wipe(r cache.WipeRequest) (found bool) {
+	now := s.clock.Now()`, `func (s *Store) wipe(r cache.WipeRequest) (found bool) {
+	now := s.clock.Now()
+	if MUTANT && r.Remove != "" {
+		if h := s.live(r.Key); h != nil {
+			delete(h.fences, r.Remove)
+		}
+		return true
+	}`},
+	}},
+	{"acquire-under-fence", weakening, "ACQUIRE grants leases while a write is in progress", []Edit{
+		{storeGo, `	if h != nil && len(h.fences) > 0 {`, `	if h != nil && len(h.fences) > 0 && !MUTANT {`},
+	}},
+	{"one-fence", weakening, "a key has room for one fence", []Edit{
+		{storeGo, `	if r.Add != "" {
+		fences[r.Add] =`, `	if r.Add != "" {
+		if MUTANT {
+			clear(fences)
+		}
+		fences[r.Add] =`},
+	}},
+	{"no-fence", weakening, "keys are invalidated after the commit only, and nobody waits for it", []Edit{
+		{writeGo, `	replies, err := w.mark(ctx)`, `	if MUTANT {
+		w.marked = w.fenced
+		return nil
+	}
+	replies, err := w.mark(ctx)`},
+	}},
+	{"early-clear", weakening, "the fences are taken away before the commit", []Edit{
+		{writeGo, `	stop := w.keepFences()
+	returned := false`, `	if MUTANT {
+		w.clear(w.marked)
+	}
+	stop := w.keepFences()
+	returned := false`},
+	}},
+	{"fence-not-awaited", weakening, "the commit does not wait for the fence", []Edit{
+		{writeGo, `	return w.c.store.Wipe(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil`, `	if MUTANT {
+		w.c.goBackground(func() {
+			opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.c.opts.FenceBudget)
+			defer cancel()
+			w.c.store.Wipe(opCtx, w.wipes(w.fenced, w.token, ""), replicas)
+		})
+		return make([]WipeReply, len(w.fenced)), nil
+	}
+	return w.c.store.Wipe(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil`},
+	}},
+	{"strict-goes-on", weakening, "a strict write is committed although its fence has failed", []Edit{
+		{writeGo, `		if ended == nil && w.strict[k] {`, `		if ended == nil && w.strict[k] && !MUTANT {`},
+	}},
+	{"load-before-lease", weakening, "the load begins before the lease is granted", []Edit{
+		{readGo, `	lease := r.acquire(ctx, fl, unusable)
+`, `	var early error
+	if MUTANT {
+		early = r.runLoad(ctx)
+	}
+	lease := r.acquire(ctx, fl, unusable)
+`},
+		{readGo, `		fl.err = r.runLoad(loadCtx)`, `		if fl.err = early; !MUTANT {
+			fl.err = r.runLoad(loadCtx)
+		}`},
+	}},
+	{"batch-load-before-lease", weakening, "ReadMany loads before it asks for the leases", []Edit{
+		{readManyGo, `	asked := b.askable()
+`, `	var early []T
+	if MUTANT {
+		all := make([]K, len(b.items))
+		for i, it := range b.items {
+			all[i] = it.member
+		}
+		rows, err := b.load(ctx, all)
+		if err != nil {
+			return err
+		}
+		early = rows
+		real := b.load
+		b.load = func(context.Context, []K) ([]T, error) { return early, nil }
+		defer func() { b.load = real }()
+	}
+	asked := b.askable()
+`},
+	}},
+	{"pending-not-bypassed", weakening, "a process reads from Redis what Redis has not been told of its own write", []Edit{
+		{readGo, `	if r.c.pending.has(r.key, r.gs) || r.c.reads.isOpen() {`, `	if r.c.pending.has(r.key, r.gs) && !MUTANT || r.c.reads.isOpen() {`},
+	}},
+	{"drain-while-open", weakening, "a pending key is wiped, and forgotten, before its commit", []Edit{
+		{pendingGo, `		if e.holds > 0 {
+			continue
+		}
+		key :=`, `		if e.holds > 0 && !MUTANT {
+			continue
+		}
+		key :=`},
+		{pendingGo, `			e.tokens = append(e.tokens, token)
+		}
+	}`, `			e.tokens = append(e.tokens, token)
+		}
+	}
+	if MUTANT {
+		p.startDraining()
+	}`},
+	}},
+	{"drain-overtaken", weakening, "a wipe of a pending key counts although a later write has come", []Edit{
+		{pendingGo, `e != nil && e.gen == gens[i] {`, `e != nil && (MUTANT || e.gen == gens[i]) {`},
+	}},
+	{"pending-forgotten", weakening, "what Redis has not been told of is not told later", []Edit{
+		{pendingGo, `	keys, gens, reqs, groups, ggens := p.ready()
+`, `	keys, gens, reqs, groups, ggens := p.ready()
+		if MUTANT {
+			for i := range reqs {
+				reqs[i] = nil
+			}
+			groups = nil
+		}
+`},
+	}},
+	{"aftercommit-not-awaited", weakening, "the invalidation of an aftercommit key is not waited for", []Edit{
+		{writeGo, `	if w.late = w.c.wipe(ctx, w.after); w.late != nil {`, `	if MUTANT {
+		w.c.goBackground(func() { _ = w.c.wipe(ctx, w.after) })
+		return
+	}
+	if w.late = w.c.wipe(ctx, w.after); w.late != nil {`},
+	}},
+	{"fallback-joins-running", weakening, "without Redis a reader may join a load that has begun", []Edit{
+		{fallbackGo, `	b.started = true
+	if sl := s.m[ref]; sl.next == b {`, `	b.started = true
+	if sl := s.m[ref]; sl.next == b && !MUTANT {`},
+		{fallbackGo, `	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pass(ref)
+}`, `	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sl := s.m[ref]; MUTANT && sl.next != nil && sl.next.started {
+		sl.next = nil
+	}
+	s.pass(ref)
+}`},
+		{fallbackGo, `	if b == nil || b.joiners == 0 || !ran || ctx.Err() != nil {`, `	if b == nil || b.joiners == 0 && !MUTANT || !ran || ctx.Err() != nil {`},
+	}},
+	{"unchecked-cells", weakening, "the hash of a cell is not checked", []Edit{
+		{envelopeGo, `	if binary.BigEndian.Uint64(cell[2:10]) != s.sum(cell) {`, `	if binary.BigEndian.Uint64(cell[2:10]) != s.sum(cell) && !MUTANT {`},
+	}},
+	{"whole-group-unvoided", weakening, "a write to a whole group voids it before the commit only", []Edit{
+		{writeGo, `		_ = w.c.voidHeld(ctx, g) // what fails stays pending`, `		if MUTANT {
+			w.c.pending.dropGroup(g)
+			continue
+		}
+		_ = w.c.voidHeld(ctx, g) // what fails stays pending`},
+	}},
+}
+
+const weakening = "weakening"
+
+// Overlay writes mutated copies of the sources under root into dir, and the file that go build -overlay wants. It fails when
+// a text that a mutant replaces is no longer there.
+func Overlay(root, dir string) (file string, err error) {
+	texts := make(map[string]string)
+	for _, m := range Mutants {
+		for i, e := range m.Edits {
+			text, ok := texts[e.File]
+			if !ok {
+				data, err := os.ReadFile(filepath.Join(root, e.File))
+				if err != nil {
+					return "", err
+				}
+				text = string(data)
+			}
+			original, err := os.ReadFile(filepath.Join(root, e.File))
+			if err != nil {
+				return "", err
+			}
+			if n := strings.Count(string(original), e.Old); n != 1 {
+				return "", fmt.Errorf("mutant %s, edit %d: %s has this text %d times, want once:\n%s", m.Name, i, e.File, n, e.Old)
+			}
+			if n := strings.Count(text, e.Old); n != 1 {
+				return "", fmt.Errorf("mutant %s, edit %d: another mutant has changed this text of %s:\n%s", m.Name, i, e.File, e.Old)
+			}
+			texts[e.File] = strings.Replace(text, e.Old, strings.ReplaceAll(e.New, "MUTANT", fmt.Sprintf("mutant(%q)", m.Name)), 1)
+		}
+	}
+	for pkg, path := range map[string]string{"cache": "cache/mutant_overlay.go", "cachetest": "cache/cachetest/mutant_overlay.go"} {
+		texts[path] = "package " + pkg + "\n\nimport \"os\"\n\nvar mutantName = os.Getenv(\"" + MutantEnv + "\")\n\nfunc mutant(name string) bool { return name == mutantName }\n"
+	}
+	replace := make(map[string]string)
+	for name, text := range texts {
+		copied := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(root, name)] = copied
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, data, 0o600)
+}
+
+// MutantEnv names the environment variable that switches a mutant on, in a program that was built with Overlay.
+const MutantEnv = "PGASIDE_SIM_MUTANT"
