@@ -76,6 +76,12 @@ func (w *world) wiped(r cache.WipeRequest) {
 
 // toldOfWipe notes what the engine was told of a fence or an invalidation.
 func (w *world) toldOfWipe(c *client, reqs []cache.WipeRequest, err error) {
+	switch fence, end := reqs[0].Add != "", reqs[0].Remove != ""; {
+	case fence && err != nil:
+		c.failed++
+	case err == nil && !end: // a fence, or what was pending
+		c.failed = 0
+	}
 	if err == nil {
 		return
 	}
@@ -150,6 +156,7 @@ func (w *world) acknowledged(wr *write, err error) {
 
 // recovered notes that a client whose Redis was lost has reached it again: what was stored before it does not use.
 func (w *world) recovered(c *client, latest []int) {
+	c.failed = 0
 	for _, k := range w.keys {
 		c.floor[k.redis] = max(c.floor[k.redis], latest[k.row])
 	}

@@ -48,6 +48,7 @@ type write struct {
 	returned bool
 	end      int // step at which it was acknowledged; 0: nobody was told
 
+	unasked   bool // the breaker of the writers was open: no fence was asked for
 	unrenewed bool // a fault, or the death of the client, has kept a fence from being renewed
 }
 
@@ -97,7 +98,7 @@ func (w *world) write(ctx context.Context, c *client, op string, r int, whole, d
 		w.mu.Unlock()
 		return
 	}
-	wr.asked = time.Now()
+	wr.asked, wr.unasked = time.Now(), c.failed >= writersBreaker
 	w.open = append(w.open, wr)
 	w.mu.Unlock()
 	err := c.cache.Write(context.WithValue(ctx, writeKey{}, wr), keys, func(context.Context) (cache.Outcome, error) { return w.commit(wr) })
@@ -105,6 +106,9 @@ func (w *world) write(ctx context.Context, c *client, op string, r int, whole, d
 }
 
 type writeKey struct{}
+
+// writersBreaker is how many fences in a row have to fail before a client does not ask for any.
+const writersBreaker = 5
 
 const uncommitted = 1 << 20
 
@@ -217,6 +221,9 @@ func (w *world) commit(wr *write) (cache.Outcome, error) {
 			finally("~late", func() {})
 			back(answer{cache.InDoubt(w.resolver(wr)), unknown})
 		case commitSlow:
+			if w.tr.hang && w.fault(0.8, "hang", name) {
+				w.hanging = 31 * time.Second
+			}
 			finally("~slow", func() { back(answer{cache.Committed, nil}) })
 		case commitUnresolved:
 			finally("~late", func() {})

@@ -196,6 +196,9 @@ func (w *world) visible(wr *write) {
 		if wr.fence && late > commitGuard && wr.unrenewed {
 			wr.lost[k.redis] = true
 		}
+		if _, marked := wr.marked[k.redis]; wr.unasked && !marked && k.mode != cache.AfterCommit {
+			wr.failed[k.redis] = true
+		}
 		st := &status{by: wr.marked[k.redis], ttlOnly: wr.c == nil}
 		st.firm = wr.fence && !wr.whole && k.mode != cache.AfterCommit && !wr.failed[k.redis] && !wr.lost[k.redis]
 		if k.mode == cache.Strict && wr.failed[k.redis] {

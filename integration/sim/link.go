@@ -351,8 +351,9 @@ func (l *link) Time(ctx context.Context) (int64, error) {
 // The engine uses these for cache.KV only.
 
 func (l *link) Set(context.Context, string, string, time.Duration) error { return errUnused("Set") }
-func (l *link) MGet(context.Context, []string) ([][]byte, error)         { return nil, errUnused("MGet") }
-func (l *link) Del(context.Context, []string) error                      { return errUnused("Del") }
-func (l *link) Close() error                                             { return nil }
+
+func (l *link) MGet(context.Context, []string) ([][]byte, error) { return nil, errUnused("MGet") }
+func (l *link) Del(context.Context, []string) error              { return errUnused("Del") }
+func (l *link) Close() error                                     { return nil }
 
 func errUnused(name string) error { return fmt.Errorf("sim: %s is not simulated", name) }

@@ -26,6 +26,8 @@ type traits struct {
 	focusOp   string // of one request only this goes wrong, and often
 	focusFate fate
 
+	lostRedis bool // it is about clients that come back after a failover
+
 	hang     bool // a COMMIT may take longer than a fence lives
 	failover bool
 	kinds    []string // of operations
@@ -91,7 +93,7 @@ func (w *world) draw() traits {
 		}
 	}
 	if t.hang = chance("hang", 0.1); t.hang {
-		t.ticks, t.waits = 0.15, append(t.waits, 11*time.Second, 31*time.Second, 31*time.Second)
+		t.ticks = 0.02
 		t.ops += 2
 	}
 	if t.failover = chance("failover", 0.15); t.failover {
@@ -101,7 +103,9 @@ func (w *world) draw() traits {
 			t.groups = []cache.Group[int]{strictGroup}
 		}
 		if chance("failover with an outage", 0.4) {
-			t.happen["outage"], t.happen["failover"], t.happen["replicate"] = 0.08, 0.03, 0.05
+			t.happen = map[string]float64{"outage": 0.08, "failover": 0.03, "replicate": 0.05}
+			t.faults, t.focusOp, t.lostRedis = 0, "", true
+			t.ops += 4
 			t.groups = []cache.Group[int]{fencedGroup}
 			t.rows = 1
 		}
@@ -127,6 +131,8 @@ func (w *world) draw() traits {
 	add(0.15, "void", "void", "void")
 	add(0.15, "whole")
 	switch {
+	case t.lostRedis:
+		t.kinds = []string{"read", "read", "read", "read", "read", "write"}
 	case t.short:
 		t.kinds = []string{"read", "cells", "cells", "cells", "cells", "cells", "foreign", "read"}
 		t.rows = 1

@@ -35,7 +35,7 @@ func TestSimulation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := work(t.Context(), t, binary, seeds, runtime.GOMAXPROCS(0), "")
+	sum := work(t.Context(), t, binary, 0, seeds, runtime.GOMAXPROCS(0), "")
 	t.Log(sum)
 	if sum.Violation != nil {
 		explain(t, sum.Seed, "")

@@ -74,7 +74,7 @@ func TestWorker(t *testing.T) {
 const tallyMark = "tally "
 
 // work runs seeds in workers, and adds up what they say. The failing seed is the lowest of those that they found.
-func work(ctx context.Context, t *testing.T, binary string, seeds, workers int, mutant string) tally {
+func work(ctx context.Context, t *testing.T, binary string, first, seeds, workers int, mutant string) tally {
 	t.Helper()
 	sums := make([]tally, workers)
 	errs := make([]error, workers)
@@ -82,7 +82,7 @@ func work(ctx context.Context, t *testing.T, binary string, seeds, workers int, 
 	for i := range workers {
 		wg.Go(func() {
 			cmd := exec.CommandContext(ctx, binary, "-test.run=^TestWorker$", "-test.timeout=0")
-			cmd.Env = append(os.Environ(), MutantEnv+"="+mutant, fmt.Sprintf("%s=%d %d %d", workEnv, i, (seeds+workers-1-i)/workers, workers))
+			cmd.Env = append(os.Environ(), MutantEnv+"="+mutant, fmt.Sprintf("%s=%d %d %d", workEnv, first+i, (seeds+workers-1-i)/workers, workers))
 			out, err := cmd.CombinedOutput()
 			scan := bufio.NewScanner(strings.NewReader(string(out)))
 			scan.Buffer(nil, 1<<20)

@@ -98,6 +98,7 @@ type client struct {
 	frozen int            // steps for which the process does not run
 	out    int            // requests that are refused, all of them
 	outGet int            // the same, but reads only
+	failed int            // fences in a row that have failed: five open the writers' breaker, until Redis has answered
 	floor  map[string]int // by key: what its own reads must see, beyond what all must
 	source map[string]int // by key: unresolved outcomes for which it must read the source
 }
@@ -113,24 +114,23 @@ type world struct {
 	q       int  // the step that goes
 	result  Result
 
-	start     time.Time
-	clock     *skewed
-	store     *cachetest.Store
-	restore   func() // to the copy that a replica has
-	restoreQ  int
-	clients   []*client
-	actors    int
-	running   int
-	keys      []*keyName
-	byRedis   map[string]*keyName
-	rows      [][]*version
-	tokens    map[string]*write
-	leases    map[string]string // nonce → operation
-	open      []*write
-	fillLag   time.Duration
-	unclean   map[string]bool // keys of which linearizability is not promised in this run
-	history   map[string][]Event
-	lastEvent int
+	start    time.Time
+	clock    *skewed
+	store    *cachetest.Store
+	restore  func() // to the copy that a replica has
+	restoreQ int
+	clients  []*client
+	running  int
+	keys     []*keyName
+	byRedis  map[string]*keyName
+	rows     [][]*version
+	tokens   map[string]*write
+	leases   map[string]string // nonce → operation
+	open     []*write
+	fillLag  time.Duration
+	hanging  time.Duration   // time that passes at once
+	unclean  map[string]bool // keys of which linearizability is not promised in this run
+	history  map[string][]Event
 }
 
 // skewed is Redis' clock.
@@ -294,7 +294,7 @@ func (w *world) count(name string) string {
 func (w *world) add(s *step) {
 	s.prio, s.since = w.hash(s.name, "prio"), w.q
 	if w.tr.last(s.name) {
-		s.prio = s.prio/4 + 3<<62
+		s.prio = s.prio/2 + 1<<63
 	}
 	w.pending = append(w.pending, s)
 }
@@ -340,6 +340,13 @@ func (w *world) run() {
 	for w.result.Violation == nil {
 		synctest.Wait()
 		w.mu.Lock()
+		if d := w.hanging; d > 0 {
+			w.hanging = 0
+			w.logf("    %s pass while a COMMIT hangs", d)
+			w.mu.Unlock()
+			w.pass(d)
+			w.mu.Lock()
+		}
 		s := w.pick()
 		if s == nil {
 			if w.thaw() {
