@@ -129,6 +129,10 @@ func (w *world) acknowledged(wr *write, err error) {
 	if wr.state == commitOpen && err == nil {
 		w.fail("ack", "%s was acknowledged and not committed", wr.name)
 	}
+	if errors.Is(err, cache.ErrOutcomeUnknown) && wr.resolvable && !wr.resolved {
+		wr.sourced = true
+		w.sourceOnly(wr, 1)
+	}
 	pending := errors.Is(err, cache.ErrInvalidationPending)
 	if wr.v == nil || err != nil && !pending {
 		return
@@ -185,6 +189,7 @@ func (w *world) begin(c *client, op string, k *keyName) *reading {
 			rd.floor, rd.why = n, "the outcome of a commit is open, so that it must come from the source"
 		}
 	}
+	w.reading[rd] = true
 	return rd
 }
 
@@ -192,6 +197,7 @@ func (w *world) begin(c *client, op string, k *keyName) *reading {
 func (w *world) finish(rd *reading, n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	delete(w.reading, rd)
 	if rd.c.dead {
 		return
 	}

@@ -48,6 +48,10 @@ type write struct {
 	returned bool
 	end      int // step at which it was acknowledged; 0: nobody was told
 
+	resolvable bool // somebody asks what became of the commit
+	resolved   bool
+	sourced    bool // see sourceOnly
+
 	unasked   bool // the breaker of the writers was open: no fence was asked for
 	unrenewed bool // a fault, or the death of the client, has kept a fence from being renewed
 }
@@ -212,12 +216,14 @@ func (w *world) commit(wr *write) (cache.Outcome, error) {
 			wr.state = commitAborted
 			back(answer{cache.RolledBack, errors.New("sim: could not serialize access")})
 		case commitReset:
+			wr.resolvable = true
 			w.visible(wr)
 			back(answer{cache.InDoubt(w.resolver(wr)), unknown})
 		case commitNever:
-			wr.state = commitAborted
+			wr.state, wr.resolvable = commitAborted, true
 			back(answer{cache.InDoubt(w.resolver(wr)), unknown})
 		case commitLate:
+			wr.resolvable = true
 			finally("~late", func() {})
 			back(answer{cache.InDoubt(w.resolver(wr)), unknown})
 		case commitSlow:
@@ -244,16 +250,17 @@ func (w *world) commit(wr *write) (cache.Outcome, error) {
 	}
 	w.mu.Unlock()
 	a := <-reply
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !a.o.Known() {
-		for _, k := range w.keys {
-			if k.row == wr.row && k.mode == cache.AfterCommit && !wr.whole {
-				wr.c.source[k.redis]++
-			}
+	return a.o, a.err
+}
+
+// sourceOnly notes that a commit is open, or is not any more, after its writer was told so: until then, and for as long, the
+// writer's process must read the keys from the source that have no fence.
+func (w *world) sourceOnly(wr *write, by int) {
+	for _, k := range w.keys {
+		if k.row == wr.row && k.mode == cache.AfterCommit && !wr.whole {
+			wr.c.source[k.redis] += by
 		}
 	}
-	return a.o, a.err
 }
 
 // resolver asks the database what became of a commit.
@@ -269,11 +276,10 @@ func (w *world) resolver(wr *write) func(context.Context) (cache.Outcome, error)
 			}
 			w.mu.Lock()
 			state := wr.state
-			if state != commitOpen {
-				for _, k := range w.keys {
-					if k.row == wr.row && k.mode == cache.AfterCommit && !wr.whole {
-						wr.c.source[k.redis]--
-					}
+			if state != commitOpen && !wr.resolved {
+				wr.resolved = true
+				if wr.sourced {
+					w.sourceOnly(wr, -1)
 				}
 			}
 			w.mu.Unlock()

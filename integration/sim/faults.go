@@ -109,7 +109,8 @@ func (w *world) failover() {
 	w.restore()
 	w.logf("    to the copy of step %d", w.restoreQ)
 	since := w.restoreQ
-	w.fencesLost(func(_ string, q int) bool { return q > since })
+	// A strict fence was acknowledged by the replica, or its write has failed.
+	w.fencesLost(func(key string, q int) bool { return q > since && w.byRedis[key].mode != cache.Strict })
 	for _, versions := range w.rows {
 		for _, v := range versions {
 			for k, st := range v.st {
@@ -125,6 +126,9 @@ func (w *world) failover() {
 	}
 	for _, c := range w.clients {
 		clear(c.floor)
+	}
+	for rd := range w.reading { // it reads what is there now
+		rd.floor = min(rd.floor, w.floorOf(rd.k))
 	}
 }
 
@@ -201,6 +205,9 @@ func (w *world) visible(wr *write) {
 		}
 		st := &status{by: wr.marked[k.redis], ttlOnly: wr.c == nil}
 		st.firm = wr.fence && !wr.whole && k.mode != cache.AfterCommit && !wr.failed[k.redis] && !wr.lost[k.redis]
+		if k.mode == cache.Strict && st.firm {
+			st.by = 0 // the replica has it as well
+		}
 		if k.mode == cache.Strict && wr.failed[k.redis] {
 			w.fail("strict", "%s was committed without its fence", wr.name)
 		}

@@ -224,9 +224,9 @@ var Mutants = []Mutant{
 		}
 		fences[r.Add] =`},
 	}},
-	{"no-fence", weakening, "keys are invalidated after the commit only, and nobody waits for it", []Edit{
+	{"no-fence", weakening, "fenced keys are invalidated after the commit only", []Edit{
 		{writeGo, `	replies, err := w.mark(ctx)`, `	if MUTANT {
-		w.marked = w.fenced
+		w.after, w.fenced = append(w.after, w.fenced...), nil
 		return nil
 	}
 	replies, err := w.mark(ctx)`},

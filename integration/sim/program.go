@@ -26,6 +26,7 @@ type traits struct {
 	focusOp   string // of one request only this goes wrong, and often
 	focusFate fate
 
+	quiet     bool // it is about a failover between a fence and its end
 	lostRedis bool // it is about clients that come back after a failover
 
 	hang     bool // a COMMIT may take longer than a fence lives
@@ -101,6 +102,11 @@ func (w *world) draw() traits {
 		t.happen["replicate"] = []float64{0, 0.1, 0.3}[pick("replicate rate", 3)]
 		if chance("strict failover", 0.5) {
 			t.groups = []cache.Group[int]{strictGroup}
+			if chance("nothing but a failover", 0.6) {
+				t.happen = map[string]float64{"failover": 0.02, "replicate": 0.05}
+				t.faults, t.focusOp, t.quiet = 0, "", true
+				t.ops += 2
+			}
 		}
 		if chance("failover with an outage", 0.4) {
 			t.happen = map[string]float64{"outage": 0.08, "failover": 0.03, "replicate": 0.05}
@@ -131,6 +137,9 @@ func (w *world) draw() traits {
 	add(0.15, "void", "void", "void")
 	add(0.15, "whole")
 	switch {
+	case t.quiet && !t.lostRedis && !t.short:
+		t.kinds = []string{"read", "read", "read", "read", "write"}
+		t.rows = 1
 	case t.lostRedis:
 		t.kinds = []string{"read", "read", "read", "read", "read", "write"}
 	case t.short:

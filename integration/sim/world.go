@@ -127,6 +127,7 @@ type world struct {
 	tokens   map[string]*write
 	leases   map[string]string // nonce → operation
 	open     []*write
+	reading  map[*reading]bool
 	fillLag  time.Duration
 	hanging  time.Duration   // time that passes at once
 	unclean  map[string]bool // keys of which linearizability is not promised in this run
@@ -168,7 +169,7 @@ func newWorld(cfg Config) *world {
 	w := &world{
 		cfg: cfg, counts: make(map[string]int), start: time.Now(), clock: &skewed{},
 		byRedis: make(map[string]*keyName), tokens: make(map[string]*write), leases: make(map[string]string),
-		unclean: make(map[string]bool), history: make(map[string][]Event),
+		unclean: make(map[string]bool), reading: make(map[*reading]bool), history: make(map[string][]Event),
 	}
 	w.result.Faults = make(map[string]int)
 	w.tr = w.draw()
