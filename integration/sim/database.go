@@ -48,6 +48,8 @@ type write struct {
 	returned bool
 	end      int // step at which it was acknowledged; 0: nobody was told
 
+	failedOver bool // when a renewal of its fences may not have been replicated
+
 	resolvable bool // somebody asks what became of the commit
 	resolved   bool
 	sourced    bool // see sourceOnly

@@ -111,6 +111,9 @@ func (w *world) failover() {
 	since := w.restoreQ
 	// A strict fence was acknowledged by the replica, or its write has failed.
 	w.fencesLost(func(key string, q int) bool { return q > since && w.byRedis[key].mode != cache.Strict })
+	for _, wr := range w.open {
+		wr.failedOver = wr.failedOver || time.Since(wr.asked) >= commitGuard
+	}
 	for _, versions := range w.rows {
 		for _, v := range versions {
 			for k, st := range v.st {
@@ -196,8 +199,9 @@ func (w *world) visible(wr *write) {
 		if k.row != wr.row {
 			continue
 		}
-		// A COMMIT that hangs for longer than its fence lives is hidden for as long as the fence is renewed.
-		if wr.fence && late > commitGuard && wr.unrenewed {
+		// A COMMIT that hangs for longer than its fence lives is hidden for as long as the fence is renewed. Nobody waits for
+		// the replica to have a renewal: COMMIT is on its way.
+		if wr.fence && late > commitGuard && (wr.unrenewed || wr.failedOver) {
 			wr.lost[k.redis] = true
 		}
 		if _, marked := wr.marked[k.redis]; wr.unasked && !marked && k.mode != cache.AfterCommit {

@@ -323,7 +323,14 @@ func (l *link) Bump(ctx context.Context, key string, by int64) error {
 		w.bumped(group)
 		w.logf("    %s by %d: %v", key, by, err)
 		return err
-	}, nil)
+	}, func(_ error, err error) {
+		wr, ok := ctx.Value(writeKey{}).(*write)
+		for _, k := range w.keys {
+			if ok && err != nil && k.row == wr.row && k.group.Name() == group {
+				wr.failed[k.redis] = true
+			}
+		}
+	})
 	return err
 }
 

@@ -171,8 +171,8 @@ func (w *world) draw() traits {
 }
 
 func (w *world) startActors() {
+	w.running = w.tr.actors
 	for i := range w.tr.actors {
-		w.running++
 		c := w.clients[i%len(w.clients)]
 		go func() {
 			w.actor("a"+strconv.Itoa(i), c)

@@ -338,9 +338,13 @@ const (
 func (w *world) run() {
 	w.startActors()
 	idle := 2 * time.Millisecond
-	for w.result.Violation == nil {
+	for {
 		synctest.Wait()
 		w.mu.Lock()
+		if w.result.Violation != nil {
+			w.mu.Unlock()
+			break
+		}
 		if d := w.hanging; d > 0 {
 			w.hanging = 0
 			w.logf("    %s pass while a COMMIT hangs", d)
@@ -361,9 +365,11 @@ func (w *world) run() {
 			}
 			w.pass(idle)
 			idle = min(2*idle, 5*time.Second)
+			w.mu.Lock()
 			if w.result.Steps++; w.result.Steps > maxSteps {
 				w.fail("progress", "nothing has happened for a long time")
 			}
+			w.mu.Unlock()
 			continue
 		}
 		idle = 2 * time.Millisecond
