@@ -10,7 +10,7 @@ PGASIDE := go run -buildvcs=false ./cmd/pgaside
 
 # A checkout that belongs to another user, as CI has it, can't be stamped with its
 # version; tests that build the command need not care.
-test cover bench proof: export GOFLAGS += -buildvcs=false
+test cover bench proof sim sim-table: export GOFLAGS += -buildvcs=false
 
 PKG ?= ./...
 TESTFLAGS ?=
@@ -19,6 +19,7 @@ BENCH ?= .
 COUNT ?= 6
 FOR ?= 1h
 SEED ?=
+SEEDS ?= 100000
 
 .PHONY: help
 help: ## list the targets
@@ -58,6 +59,14 @@ fuzz: ## look for input that breaks something: FOR=<time for each target>, make 
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FOR) $$pkg; \
 		done; \
 	done
+
+.PHONY: sim
+sim: ## the engine in simulated schedules, and its mutants: SEEDS=<how many> SEED=<one to repeat>
+	PGASIDE_SIM_SEEDS=$(SEEDS) PGASIDE_SIM_SEED=$(SEED) go test -v -count 1 -timeout 0 ./integration/sim
+
+.PHONY: sim-table
+sim-table: ## search anew for the seeds that catch the mutants; prints the rows of docs/mutations.md
+	@rows=$$(mktemp) && PGASIDE_SIM_TABLE=$$rows go test -count 1 -run '^TestMutants$$' -timeout 0 ./integration/sim >&2 && cat $$rows
 
 .PHONY: test-unit
 test-unit: ## the tests that need no server
