@@ -16,7 +16,8 @@ import (
 )
 
 // withoutKey copies a project's decorator and takes the one key of a group out of one of its writes. It returns the key's
-// text, and false where the write has no such key or several.
+// text, and false where the write has no such key, or speaks of the group in another way too (a second key, KeyOf, All, a
+// lookup): that may be what the run saw at work, and the mutant would be none.
 func (s *workshop) withoutKey(project, as string, m mutant) (string, bool) {
 	s.t.Helper()
 	from, to := filepath.Join(s.dir, project, "cached"), filepath.Join(s.dir, as, "cached")
@@ -52,6 +53,8 @@ func cutKey(text []byte, method, group string) (mutated []byte, key string, ok b
 	}
 	var edits []edit
 	keys := map[string]bool{}
+	mentions, cuts := 0, 0
+	lookups := strings.ToLower(method[:1]) + method[1:] + "Lookups" // of a cascade or a @via, in a function of their own
 	cut := func(stmt ast.Stmt, list []ast.Expr) {
 		for i, e := range list {
 			call, isCall := e.(*ast.CallExpr)
@@ -63,6 +66,7 @@ func cutKey(text []byte, method, group string) (mutated []byte, key string, ok b
 				continue
 			}
 			keys[src] = true
+			cuts++
 			from, to := at(call.Pos()), at(call.End())
 			if i+1 < len(list) {
 				to = at(list[i+1].Pos())
@@ -74,7 +78,16 @@ func cutKey(text []byte, method, group string) (mutated []byte, key string, ok b
 	}
 	for _, d := range file.Decls {
 		f, isFunc := d.(*ast.FuncDecl)
-		if !isFunc || f.Name.Name != method || f.Recv == nil {
+		if !isFunc || f.Name.Name != method && !strings.HasPrefix(f.Name.Name, lookups) {
+			continue
+		}
+		ast.Inspect(f.Body, func(n ast.Node) bool {
+			if id, isIdent := n.(*ast.Ident); isIdent && id.Name == group {
+				mentions++
+			}
+			return true
+		})
+		if f.Recv == nil {
 			continue
 		}
 		var stmts []ast.Stmt // around the node, innermost last
@@ -101,7 +114,7 @@ func cutKey(text []byte, method, group string) (mutated []byte, key string, ok b
 			return true
 		})
 	}
-	if len(keys) != 1 {
+	if len(keys) != 1 || mentions != cuts {
 		return nil, "", false
 	}
 	slices.SortStableFunc(edits, func(a, b edit) int { return b.from - a.from })
