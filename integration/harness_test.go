@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-migrate/migrate/v4"
-	_ "github.com/golang-migrate/migrate/v4/database/pgx/v5" // the pgx5:// scheme
-	"github.com/golang-migrate/migrate/v4/source/iofs"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,7 +22,7 @@ import (
 
 	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cached"
-	"github.com/pgaside/pgaside/db"
+	"github.com/pgaside/pgaside/internal/migrate"
 	"github.com/pgaside/pgaside/internal/servers"
 	"github.com/pgaside/pgaside/internal/servers/containers"
 	"github.com/pgaside/pgaside/repo"
@@ -73,7 +70,7 @@ func run(m *testing.M) int {
 		return fail("creating the template database", err)
 	}
 	defer drop()
-	if err := migrateUp(templateURL); err != nil {
+	if err := migrate.To(templateURL, 0); err != nil {
 		return fail("migrating the template database", err)
 	}
 	if admin, err = pgxpool.New(ctx, postgres.URL()); err != nil {
@@ -94,20 +91,6 @@ func run(m *testing.M) int {
 		}
 	}
 	return code
-}
-
-func migrateUp(dbURL string) error {
-	source, err := iofs.New(db.Migrations, db.MigrationsDir)
-	if err != nil {
-		return err
-	}
-	_, rest, _ := strings.Cut(dbURL, "://")
-	m, err := migrate.NewWithSourceInstance("iofs", source, "pgx5://"+rest)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	return m.Up()
 }
 
 // world is a database and a namespace of a test's own.

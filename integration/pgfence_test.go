@@ -17,6 +17,7 @@ import (
 
 	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cached"
+	"github.com/pgaside/pgaside/internal/migrate"
 	"github.com/pgaside/pgaside/internal/servers"
 	"github.com/pgaside/pgaside/repo"
 )
@@ -473,7 +474,7 @@ func TestPgfencePostgresEnds(t *testing.T) {
 	srv, err := servers.StartPostgres(ctx, servers.PostgresOptions{Own: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = srv.Close() })
-	require.NoError(t, migrateUp(srv.URL()))
+	require.NoError(t, migrate.To(srv.URL(), 0))
 	w := newWorld(t)
 	w.dbURL = srv.URL()
 	w.pool = w.poolOf(func(cfg *pgxpool.Config) { cfg.MaxConns = 8 })

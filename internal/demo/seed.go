@@ -2,25 +2,22 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/golang-migrate/migrate/v4"
-	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
-	"github.com/golang-migrate/migrate/v4/source/iofs"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgaside/pgaside/db"
+	"github.com/pgaside/pgaside/internal/migrate"
 	"github.com/pgaside/pgaside/repo"
 )
 
 // prepareDatabase migrates an empty database and loads the dataset into it. The load runs between the tables and their
 // foreign keys and secondary indexes, which are then built once.
 func prepareDatabase(ctx context.Context, url string, d *dataset, p *progress) error {
-	if err := migrateTo(url, db.TablesVersion); err != nil {
+	if err := migrate.To(url, db.TablesVersion); err != nil {
 		return err
 	}
 	if err := seed(ctx, url, d, p); err != nil {
@@ -28,7 +25,7 @@ func prepareDatabase(ctx context.Context, url string, d *dataset, p *progress) e
 	}
 	p.stage("foreign keys and indexes", 0)
 	defer p.done(0)
-	if err := migrateTo(url, 0); err != nil {
+	if err := migrate.To(url, 0); err != nil {
 		return err
 	}
 	conn, err := pgx.Connect(ctx, url)
@@ -41,47 +38,6 @@ func prepareDatabase(ctx context.Context, url string, d *dataset, p *progress) e
 		return fmt.Errorf("vacuuming after the load: %w", err)
 	}
 	return nil
-}
-
-// migrateTo applies the embedded migrations up to a version; 0 is the last one.
-func migrateTo(url string, version uint) (err error) {
-	source, err := iofs.New(db.Migrations, db.MigrationsDir)
-	if err != nil {
-		return fmt.Errorf("opening the embedded migrations: %w", err)
-	}
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		return fmt.Errorf("parsing the database URL: %w", err)
-	}
-	driver, err := (&migratepgx.Postgres{}).Open(migrateURL(url))
-	if err != nil {
-		return fmt.Errorf("opening database %q for migration: %w", config.Database, err)
-	}
-	m, err := migrate.NewWithInstance("iofs", source, config.Database, driver)
-	if err != nil {
-		return fmt.Errorf("preparing the migration: %w", err)
-	}
-	defer func() {
-		sourceErr, driverErr := m.Close()
-		err = errors.Join(err, sourceErr, driverErr)
-	}()
-	if version == 0 {
-		err = m.Up()
-	} else {
-		err = m.Migrate(version)
-	}
-	if err != nil && !errors.Is(err, migrate.ErrNoChange) {
-		return fmt.Errorf("migrating: %w", err)
-	}
-	return nil
-}
-
-// migrateURL gives a Postgres URL the scheme under which golang-migrate knows pgx.
-func migrateURL(url string) string {
-	if _, rest, ok := strings.Cut(url, "://"); ok {
-		return "pgx5://" + rest
-	}
-	return url
 }
 
 // table is one table's share of the load: n rows (or fewer, where row skips some), each made by row.
