@@ -49,6 +49,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newInitCommand(), newGenerateCommand(), newCheckCommand(), newExplainCommand(), newDemoCommand(), newAuditCommand(), newServersCommand())
+	root.AddCommand(newInitCommand(), newGenerateCommand(), newCheckCommand(), newExplainCommand(), newDemoCommand(), newFaultsCommand(), newAuditCommand(), newServersCommand())
 	return root
 }
