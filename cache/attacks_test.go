@@ -95,6 +95,32 @@ func TestLostFenceIsMadeGood(t *testing.T) {
 	})
 }
 
+// TestStrictWriteWaitsForTheEndOfItsFence: a fence that Redis has lost let a reader fill the key with what the write replaces.
+// When a strict write returns, that is gone.
+func TestStrictWriteWaitsForTheEndOfItsFence(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}})
+		other := w.process(cache.Options{})
+		w.put(1, "old")
+		err := w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(ctx context.Context) (cache.Outcome, error) {
+			w.store.Evict(user1Key)
+			if name, _ := w.readCtx(ctx, other, users, 1); name != "old" {
+				t.Errorf("before the commit: %s", name)
+			}
+			synctest.Wait() // it is stored
+			w.put(1, "new")
+			return cache.Committed, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _ := w.readCtx(t.Context(), other, users, 1)
+		equal(t, "after the write", name, "new")
+		equal(t, "lost", w.c.Stats().MarkersLost, 1)
+	})
+}
+
 // twoNodes is a master and a replica: what is asked of the one is copied to the other while follows is set.
 type twoNodes struct {
 	*cachetest.Store

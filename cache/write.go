@@ -333,13 +333,23 @@ func (w *write) resolve(o Outcome) Outcome {
 }
 
 // finish tells Redis of a known outcome. Fences need not be waited for, since a live one already keeps readers away; what
-// has no fence must be.
+// has no fence must be. A strict write waits all the same: its fence may have been evicted or flushed, and then a reader may
+// have filled the key with what the commit has replaced.
 func (w *write) finish(ctx context.Context, o Outcome, background bool) {
 	w.c.pending.release(w.pending)
 	if background {
 		w.clear(w.marked)
 	} else {
-		w.clearInBackground(w.marked)
+		var strict, others []Key
+		for _, k := range w.marked {
+			if w.strict[k] {
+				strict = append(strict, k)
+			} else {
+				others = append(others, k)
+			}
+		}
+		w.clearInBackground(others)
+		w.clear(strict)
 	}
 	for _, g := range w.groups {
 		_ = w.c.voidHeld(ctx, g) // what fails stays pending
