@@ -85,8 +85,8 @@ func (v *Verdict) example(format string, args ...any) {
 
 func (v *Verdict) checkRow(key int, ops []op, linear bool, final int64) {
 	var reads, ends []op
-	var begun []int64                 // when each write began
-	made := make(map[int64]int64)     // version → start of the write that made it
+	var begun []int64             // when each write began
+	made := make(map[int64]int64) // version → start of the write that made it
 	for _, o := range ops {
 		if o.kind == opWrite {
 			v.Writes++

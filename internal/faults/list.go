@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/pgaside/pgaside/cache"
 )
 
 // The bounds of faults that are alike.
@@ -38,8 +41,13 @@ func list() []*fault {
 		calm,
 
 		// Redis.
-		{name: "redis killed", what: "Redis is killed and started empty.", bound: unreachable, run: redisKilled},
-		{name: "redis restarted", what: "Redis is killed and started empty at once, again and again.", bound: unreachable,
+		{
+			name: "redis killed", what: "Redis is killed and started empty.", bound: unreachable, errors: cache.ErrorConnection,
+			run: redisKilled,
+		},
+		{
+			name: "redis restarted", what: "Redis is killed and started empty at once, again and again.", bound: unreachable,
+			errors: cache.ErrorConnection,
 			run: func(ctx context.Context, s *scenario) error {
 				return s.until(ctx, time.Second, func() error {
 					if err := s.grid.redis.Kill(); err != nil {
@@ -47,36 +55,51 @@ func list() []*fault {
 					}
 					return s.grid.redis.Start(ctx)
 				})
-			}},
-		{name: "redis frozen", what: "Redis is stopped (SIGSTOP) and goes on.", bound: unreachable, run: func(ctx context.Context, s *scenario) error {
-			return s.until(ctx, s.length, func() error {
-				if err := s.grid.redis.Freeze(); err != nil {
+			},
+		},
+		{
+			name: "redis frozen", what: "Redis is stopped (SIGSTOP) and goes on.", bound: unreachable, errors: cache.ErrorTimeout,
+			run: func(ctx context.Context, s *scenario) error {
+				return s.until(ctx, s.length, func() error {
+					if err := s.grid.redis.Freeze(); err != nil {
+						return err
+					}
+					err := sleep(ctx, s.length/2)
+					if thawErr := s.grid.redis.Thaw(); err == nil {
+						err = thawErr
+					}
 					return err
-				}
-				err := sleep(ctx, s.length/2)
-				if thawErr := s.grid.redis.Thaw(); err == nil {
-					err = thawErr
-				}
-				return err
-			})
-		}},
-		{name: "client pause", what: "CLIENT PAUSE of 50 to 600 ms, of writes or of everything.", bound: unreachable,
+				})
+			},
+		},
+		{
+			name: "client pause", what: "CLIENT PAUSE of 50 to 600 ms, of writes or of everything.", bound: unreachable,
+			errors: cache.ErrorTimeout,
 			run: func(ctx context.Context, s *scenario) error {
 				return s.until(ctx, 900*time.Millisecond, func() error {
 					what := []string{"WRITE", "ALL"}[rand.IntN(2)]
 					return s.grid.admin.Do(ctx, "CLIENT", "PAUSE", 50+rand.IntN(550), what).Err()
 				})
-			}},
-		{name: "debug sleep", what: "DEBUG SLEEP of 50 to 600 ms.", bound: unreachable, run: func(ctx context.Context, s *scenario) error {
-			return s.until(ctx, 300*time.Millisecond, func() error {
-				return s.grid.admin.Do(ctx, "DEBUG", "SLEEP", fmt.Sprintf("%.2f", 0.05+rand.Float64()*0.55)).Err()
-			})
-		}},
+			},
+		},
+		{
+			name: "debug sleep", what: "DEBUG SLEEP of 50 to 600 ms.", bound: unreachable, errors: cache.ErrorTimeout,
+			run: func(ctx context.Context, s *scenario) error {
+				return s.until(ctx, 300*time.Millisecond, func() error {
+					return s.grid.admin.Do(ctx, "DEBUG", "SLEEP", fmt.Sprintf("%.2f", 0.05+rand.Float64()*0.55)).Err()
+				})
+			},
+		},
 		{name: "flushall", what: "FLUSHALL every few ms.", bound: fenceLost, run: func(ctx context.Context, s *scenario) error {
 			return s.until(ctx, 20*time.Millisecond, func() error { return s.grid.admin.FlushAll(ctx).Err() })
 		}},
-		{name: "wrong password", what: "Redis asks for a password that nobody has.", bound: unreachable, run: wrongPassword},
-		{name: "read-only", what: "Redis has become a replica: READONLY to every write, and reads are served.", bound: writerAlone,
+		{
+			name: "wrong password", what: "Redis asks for a password that nobody has.", bound: unreachable, errors: cache.ErrorAuth,
+			run: wrongPassword,
+		},
+		{
+			name: "read-only", what: "Redis has become a replica: READONLY to every write, and reads are served.", bound: writerAlone,
+			errors: cache.ErrorConnection,
 			run: func(ctx context.Context, s *scenario) error {
 				if err := s.grid.admin.Do(ctx, "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
 					return err
@@ -86,8 +109,12 @@ func list() []*fault {
 					err = backErr
 				}
 				return err
-			}},
-		{name: "loading", what: "Redis is killed and answers LOADING while it reads a file of other programs' keys.", bound: unreachable, run: loading},
+			},
+		},
+		{
+			name: "loading", what: "Redis is killed and answers LOADING while it reads a file of other programs' keys.", bound: unreachable, errors: cache.ErrorConnection,
+			run: loading,
+		},
 		{name: "script flush", what: "SCRIPT FLUSH every few ms: NOSCRIPT.", run: func(ctx context.Context, s *scenario) error {
 			return s.until(ctx, 10*time.Millisecond, func() error { return s.grid.admin.ScriptFlush(ctx).Err() })
 		}},
@@ -99,34 +126,53 @@ func list() []*fault {
 				return nil
 			})
 		}},
-		{name: "blackhole to Redis", what: "Nothing that is sent reaches Redis, until the network is back.", bound: unreachable, run: network(rules{holdUp: true})},
-		{name: "blackhole from Redis", what: "Redis hears everything, and no answer arrives until the network is back.", bound: unreachable,
-			run: network(rules{holdDown: true})},
+		{
+			name: "blackhole to Redis", what: "Nothing that is sent reaches Redis, until the network is back.", bound: unreachable, errors: cache.ErrorTimeout,
+			run: network(rules{holdUp: true}),
+		},
+		{
+			name: "blackhole from Redis", what: "Redis hears everything, and no answer arrives until the network is back.", bound: unreachable,
+			errors: cache.ErrorTimeout,
+			run:    network(rules{holdDown: true}),
+		},
 		{name: "slow network", what: "Each message to and from Redis is late by up to 30 ms.", bound: unreachable, run: network(rules{delay: 30 * time.Millisecond})},
-		{name: "late requests", what: "One of 15 requests to Redis loses its connection, and is executed up to 2 s later.", bound: unreachable,
-			run: network(rules{late: 15, lateBy: 1600 * time.Millisecond})},
-		{name: "writer cut off", what: "One process that writes does not reach Redis; the others do.", bound: writerAlone,
+		{
+			name: "late requests", what: "One of 15 requests to Redis loses its connection, and is executed up to 2 s later.", bound: unreachable,
+			errors: cache.ErrorConnection,
+			run:    network(rules{late: 15, lateBy: 1600 * time.Millisecond}),
+		},
+		{
+			name: "writer cut off", what: "One process that writes does not reach Redis; the others do.", bound: writerAlone,
+			errors: cache.ErrorConnection,
 			run: func(ctx context.Context, s *scenario) error {
 				p := s.process(theWriter).redis
 				p.set(rules{refuse: true})
 				p.cut()
 				defer p.set(rules{})
 				return sleep(ctx, s.length)
-			}},
-		{name: "writer held up", what: "What one process that writes sends to Redis arrives when the network is back.", bound: writerAlone,
+			},
+		},
+		{
+			name: "writer held up", what: "What one process that writes sends to Redis arrives when the network is back.", bound: writerAlone,
+			errors: cache.ErrorTimeout,
 			run: func(ctx context.Context, s *scenario) error {
 				p := s.process(theWriter).redis
 				p.set(rules{holdUp: true})
 				defer p.set(rules{})
 				return sleep(ctx, s.length)
-			}},
+			},
+		},
 
 		// Processes.
 		{name: "writer killed after fence", what: "A writer is killed (SIGKILL) between its fence and COMMIT.", run: died(theWriter, "after-fence")},
-		{name: "writer killed after commit", what: "A writer is killed between COMMIT and the end of its fence.", run: died(theWriter, "after-commit"),
-			bound: map[string]bound{layerAfterCommit: byTTL}},
-		{name: "writer killed before clear", what: "A writer is killed just before it takes its fence away.", run: died(theWriter, "before-clear"),
-			bound: map[string]bound{layerAfterCommit: byTTL}},
+		{
+			name: "writer killed after commit", what: "A writer is killed between COMMIT and the end of its fence.", run: died(theWriter, "after-commit"),
+			bound: map[string]bound{layerAfterCommit: byTTL},
+		},
+		{
+			name: "writer killed before clear", what: "A writer is killed just before it takes its fence away.", run: died(theWriter, "before-clear"),
+			bound: map[string]bound{layerAfterCommit: byTTL},
+		},
 		{name: "writer stopped after fence", what: "A writer is stopped (SIGSTOP) between its fence and COMMIT, and goes on.", run: paused(theWriter, "after-fence")},
 		{name: "writer stopped after commit", what: "A writer is stopped between COMMIT and the end of its fence, and goes on.", run: paused(theWriter, "after-commit")},
 		{name: "writer stopped before clear", what: "A writer is stopped just before it takes its fence away, and goes on.", run: paused(theWriter, "before-clear")},
@@ -159,31 +205,55 @@ func list() []*fault {
 			c.Serializable, c.Writers, c.Pause = true, 4, 2*time.Millisecond
 		}, run: calm.run},
 		{name: "deadlocks", what: "Transactions lock rows in any order.", writesFail: true, setup: func(c *workerConfig) {
-			c.Unordered, c.Writers, c.Pause = true, 4, 2*time.Millisecond
-		}, run: calm.run},
-		{name: "pool exhausted", what: "20 goroutines of a process share two connections to Postgres, and Redis is emptied every few ms.", bound: fenceLost,
+			c.Unordered, c.Writers, c.Pause, c.Keys = true, 4, 2*time.Millisecond, 3
+		}, run: func(ctx context.Context, s *scenario) error {
+			before, err := s.count(ctx, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+			for now := before; err == nil && now == before; { // how soon one comes is up to the machine
+				if err = sleep(ctx, s.length); err == nil {
+					now, err = s.count(ctx, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+				}
+			}
+			return err
+		}},
+		{
+			name: "pool exhausted", what: "20 goroutines of a process share two connections to Postgres, and Redis is emptied every few ms.", bound: fenceLost,
 			setup: func(c *workerConfig) { c.Pool, c.Readers = 2, 5 },
 			run: func(ctx context.Context, s *scenario) error {
 				return s.until(ctx, 20*time.Millisecond, func() error { return s.grid.admin.FlushAll(ctx).Err() })
-			}},
+			},
+		},
 
 		// Other topologies.
 		{name: "pgbouncer", what: "Everything goes through PgBouncer in transaction mode.", on: pgbouncer, alone: true, run: calm.run},
-		{name: "sentinel failover", what: "The master is killed, and a sentinel promotes a replica. Strict writes wait for a replica.", on: sentinel,
-			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, run: masterKilled(false), alone: true},
-		{name: "sentinel failover, frozen replica", what: "The same, while the other replica is stopped.", on: sentinel,
-			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, run: masterKilled(true), alone: true},
-		{name: "cluster failover", what: "A master of the cluster is killed, and its replica takes over. Strict writes wait for it.", on: cluster,
-			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, run: clusterMasterKilled, alone: true},
+		{
+			name: "sentinel failover", what: "The master is killed, and a sentinel promotes a replica. Strict writes wait for a replica.", on: sentinel,
+			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, errors: cache.ErrorConnection,
+			run: masterKilled(false), alone: true,
+		},
+		{
+			name: "sentinel failover, frozen replica", what: "The same, while the other replica is stopped.", on: sentinel,
+			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, errors: cache.ErrorConnection,
+			run: masterKilled(true), alone: true,
+		},
+		{
+			name: "cluster failover", what: "A master of the cluster is killed, and its replica takes over. Strict writes wait for it.", on: cluster,
+			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, errors: cache.ErrorConnection,
+			run: clusterMasterKilled, alone: true,
+		},
 		{name: "cluster slot migration", what: "Slots move from node to node, with keys and fences in them.", on: cluster, alone: true, run: slotsMove},
-		{name: "cluster shard lost", what: "A master and its replica are killed: part of the keys have no node.", on: cluster, bound: unreachable, alone: true,
-			run: shardLost},
+		{
+			name: "cluster shard lost", what: "A master and its replica are killed: part of the keys have no node.", on: cluster, bound: unreachable, alone: true,
+			run: shardLost,
+		},
 	}
 	for _, policy := range []string{"noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"} {
 		all = append(all, &fault{
 			name: "memory full, " + policy, what: "Another program fills Redis' memory; maxmemory-policy " + policy + ".", bound: fenceLost,
 			run: memoryFull(policy), alone: true,
 		})
+		if policy == "noeviction" {
+			all[len(all)-1].errors = cache.ErrorMemory
+		}
 	}
 	return all
 }
@@ -302,7 +372,7 @@ func paused(role int, point string) func(context.Context, *scenario) error {
 func memoryFull(policy string) func(context.Context, *scenario) error {
 	return func(ctx context.Context, s *scenario) (err error) {
 		rdb := s.grid.admin
-		used, err := usedMemory(ctx, rdb)
+		used, err := redisInfo(ctx, rdb, "memory", "used_memory")
 		if err != nil {
 			return err
 		}
@@ -320,6 +390,16 @@ func memoryFull(policy string) func(context.Context, *scenario) error {
 			}
 		}()
 		noise := strings.Repeat("x", 5_000)
+		evicted, err := redisInfo(ctx, rdb, "stats", "evicted_keys")
+		if err != nil {
+			return err
+		}
+		defer func() {
+			now, infoErr := redisInfo(ctx, rdb, "stats", "evicted_keys")
+			if err = errors.Join(err, infoErr); err == nil && now == evicted && policy != "noeviction" {
+				err = errors.New("nothing was evicted")
+			}
+		}()
 		return s.until(ctx, 4*time.Millisecond, func() error {
 			pipe := rdb.Pipeline()
 			for range 10 {
@@ -331,17 +411,18 @@ func memoryFull(policy string) func(context.Context, *scenario) error {
 	}
 }
 
-func usedMemory(ctx context.Context, rdb *redis.Client) (int64, error) {
-	info, err := rdb.Info(ctx, "memory").Result()
+// redisInfo reads one number of a section of INFO.
+func redisInfo(ctx context.Context, rdb *redis.Client, section, field string) (int64, error) {
+	info, err := rdb.Info(ctx, section).Result()
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(info) {
-		if n, ok := strings.CutPrefix(line, "used_memory:"); ok {
+		if n, ok := strings.CutPrefix(line, field+":"); ok {
 			return strconv.ParseInt(strings.TrimSpace(n), 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("INFO memory tells no used_memory")
+	return 0, fmt.Errorf("INFO %s tells no %s", section, field)
 }
 
 // withGhost makes every COMMIT wait for a synchronous standby that does not exist, while do runs.

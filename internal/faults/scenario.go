@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgaside/pgaside/cache"
 )
 
 // fault is one thing that breaks.
@@ -20,13 +21,16 @@ type fault struct {
 	name  string
 	what  string // a sentence for the report
 	on    topology
-	bound map[string]bound     // by layer, where it isn't none
-	setup func(*workerConfig)  // what the workers do differently
+	bound map[string]bound    // by layer, where it isn't none
+	setup func(*workerConfig) // what the workers do differently
 	run   func(context.Context, *scenario) error
 	alone bool // it can't be combined with another
 
-	// writesFail says that a fenced write may fail, since its cause is not Redis.
+	// writesFail says that a fenced write may fail, since its cause is not Redis; then some must, or nothing was broken.
 	writesFail bool
+
+	// errors is the class of error that the caches must have met, or nothing was broken. ErrorOther: none need be.
+	errors cache.ErrorClass
 }
 
 // topology is what the workers run on.
@@ -331,6 +335,7 @@ func (s *scenario) settle(ctx context.Context) (finding string, err error) {
 // conclude checks what all processes have recorded.
 func (s *scenario) conclude(ctx context.Context, res *Result) error {
 	hits, reads := 0.0, 0.0
+	met := map[string]uint64{} // errors by class
 	for _, p := range s.all() {
 		stats, err := p.stats(ctx)
 		if err != nil {
@@ -339,6 +344,9 @@ func (s *scenario) conclude(ctx context.Context, res *Result) error {
 		for _, st := range stats {
 			t := st.Total()
 			hits, reads = hits+float64(t.Hits), reads+float64(t.Reads())
+			for class, n := range st.Errors {
+				met[class] += n
+			}
 		}
 		if err := p.end(ctx); err != nil {
 			return err
@@ -350,7 +358,11 @@ func (s *scenario) conclude(ctx context.Context, res *Result) error {
 	writesFail := false
 	for _, f := range s.faults {
 		writesFail = writesFail || f.writesFail
+		if f.errors != cache.ErrorOther && met[f.errors.String()] == 0 {
+			res.Findings = append(res.Findings, fmt.Sprintf("no cache met a %s error: this shows nothing of %q", f.errors, f.name))
+		}
 	}
+	failed := 0
 	for i, name := range s.layers {
 		final, err := s.versions(ctx, i)
 		if err != nil {
@@ -362,6 +374,7 @@ func (s *scenario) conclude(ctx context.Context, res *Result) error {
 		}
 		v := checkLayer(name, recs, name != layerAfterCommit, final, s.down)
 		res.Layers = append(res.Layers, v)
+		failed += v.Refused + v.Unknown
 		if !slices.Contains(ourLayers, name) {
 			continue
 		}
@@ -383,6 +396,9 @@ func (s *scenario) conclude(ctx context.Context, res *Result) error {
 		if v.Reads == 0 || v.Writes == 0 {
 			found("there were %d reads and %d writes: this shows nothing", v.Reads, v.Writes)
 		}
+	}
+	if writesFail && failed == 0 {
+		res.Findings = append(res.Findings, "no write failed: nothing was broken")
 	}
 	return nil
 }
@@ -422,6 +438,14 @@ func (s *scenario) versions(ctx context.Context, layer int) ([]int64, error) {
 	return out, nil
 }
 
+// count asks Postgres for a number.
+func (s *scenario) count(ctx context.Context, sql string) (n int64, err error) {
+	if err := s.stage.admin.QueryRow(ctx, sql).Scan(&n); err != nil {
+		return 0, fmt.Errorf("asking Postgres %q: %w", sql, err)
+	}
+	return n, nil
+}
+
 // without notes that Postgres is not there while do runs, and until it answers again.
 func (s *scenario) without(ctx context.Context, do func() error) error {
 	from := monotonic()
@@ -447,4 +471,3 @@ func (s *scenario) until(ctx context.Context, d time.Duration, do func() error) 
 	}
 	return nil
 }
-
