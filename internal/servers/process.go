@@ -25,13 +25,14 @@ const (
 	pidFile    = "pid"              // the server's identity, for the sweep
 	logFile    = "server.log"
 
-	startTimeout = 60 * time.Second      // when the caller's context sets no deadline
-	stopTimeout  = 10 * time.Second      // for a polite end, before SIGKILL
-	pollInterval = 15 * time.Millisecond // between two looks at a server that is starting
-	portAttempts = 10                    // free ports to try: another process may be faster
-	minPort      = 12000                 // chosen ports: above what services use,
-	maxPort      = 32000                 // below where Linux takes ports for outgoing connections
-	errorTail    = 2000                  // bytes of a server's log to show in an error
+	startTimeout   = 60 * time.Second      // when the caller's context sets no deadline
+	stopTimeout    = 10 * time.Second      // for a polite end, before SIGKILL
+	commandTimeout = 2 * time.Second       // for one answer of a server that should answer at once
+	pollInterval   = 15 * time.Millisecond // between two looks at a server that is starting
+	portAttempts   = 10                    // free ports to try: another process may be faster
+	minPort        = 12000                 // chosen ports: above what services use,
+	maxPort        = 32000                 // below where Linux takes ports for outgoing connections
+	errorTail      = 2000                  // bytes of a server's log to show in an error
 )
 
 // watchdogScript ends a server whose parent is gone, and removes its directory.
@@ -139,6 +140,16 @@ func prepareData(dir string, run account) error {
 }
 
 func (h *home) data() string { return filepath.Join(h.dir, "data") }
+
+// write makes a file in the data directory that the server may rewrite, and
+// returns its path.
+func (h *home) write(name, text string) (string, error) {
+	path := filepath.Join(h.data(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return "", fmt.Errorf("writing a server's configuration: %w", err)
+	}
+	return path, h.run.own(path)
+}
 
 // command prepares a program to run as the server's account, watched.
 func (h *home) command(program string, args ...string) *exec.Cmd {
@@ -360,14 +371,20 @@ func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // onFreePort calls start with ports that were free a moment ago until one does
 // not fail for being taken. With a fixed port there is one attempt.
-func onFreePort(fixed int, start func(port int) error) error {
+func onFreePort(fixed int, start func(port int) error) error { return onPort(fixed, FreePort, start) }
+
+// onPort is onFreePort with another way to pick the ports (nil: FreePort).
+func onPort(fixed int, pick func() (int, error), start func(port int) error) error {
 	if fixed != 0 {
 		return start(fixed)
+	}
+	if pick == nil {
+		pick = FreePort
 	}
 	var err error
 	for range portAttempts {
 		var port int
-		if port, err = FreePort(); err != nil {
+		if port, err = pick(); err != nil {
 			return err
 		}
 		err = start(port)
@@ -382,11 +399,14 @@ func onFreePort(fixed int, start func(port int) error) error {
 // FreePort finds a loopback port that nobody listens on. It stays below the
 // range from which systems take ports for outgoing connections, so that a server
 // that was killed finds its port again.
-func FreePort() (int, error) {
+func FreePort() (int, error) { return freePort(maxPort, portFree) }
+
+// freePort picks a port below limit that free has nothing against.
+func freePort(limit int, free func(port int) error) (int, error) {
 	var err error
 	for range 50 {
-		port := minPort + mrand.IntN(maxPort-minPort)
-		if err = portFree(port); err == nil {
+		port := minPort + mrand.IntN(limit-minPort)
+		if err = free(port); err == nil {
 			return port, nil
 		}
 	}

@@ -47,6 +47,7 @@ type Redis struct {
 	proc    *process // nil: killed, or not our server
 	program string
 	args    []string
+	greet   func(*respConn)
 	frozen  bool
 	closed  bool
 }
@@ -68,18 +69,39 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		}
 		return r, nil
 	}
+	return launchRedis(ctx, redisLaunch{port: o.Port, log: o.Log, args: func(h *home, port int) ([]string, error) {
+		return redisArgs(h.data(), port, o.Args), nil
+	}})
+}
+
+// redisLaunch is how a server of our own comes up.
+type redisLaunch struct {
+	port int                 // 0: one that pick finds
+	pick func() (int, error) // nil: FreePort
+
+	// args makes the command line for a port. It may write files into h.
+	args func(h *home, port int) ([]string, error)
+
+	greet func(*respConn) // nil: nothing; what to say whenever it has come up
+
+	log io.Writer
+}
+
+func launchRedis(ctx context.Context, l redisLaunch) (*Redis, error) {
 	program, err := findRedis()
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHome("KILL", o.Log) // a frozen server hears nothing else
+	h, err := newHome("KILL", l.log) // a frozen server hears nothing else
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{h: h, program: program, namespace: newNamespace()}
-	err = onFreePort(o.Port, func(port int) error {
+	r := &Redis{h: h, program: program, greet: l.greet, namespace: newNamespace()}
+	err = onPort(l.port, l.pick, func(port int) (err error) {
 		r.url = redisURL(port)
-		r.args = redisArgs(h.data(), port, o.Args)
+		if r.args, err = l.args(h, port); err != nil {
+			return err
+		}
 		return r.run(ctx)
 	})
 	if err != nil {
@@ -118,6 +140,32 @@ func (r *Redis) Ping(ctx context.Context) error {
 	return withRESP(ctx, r.url, func(c *respConn) error { return c.ping() })
 }
 
+// do sends one command on a connection of its own. A server that is known not to
+// answer is not asked.
+func (r *Redis) do(ctx context.Context, args ...string) (any, error) {
+	if !r.running() {
+		return nil, errors.New("the Redis server on " + r.Addr() + " is killed or frozen")
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	var answer any
+	err := withRESP(ctx, r.url, func(c *respConn) (err error) {
+		answer, err = c.do(args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Addr(), err)
+	}
+	return answer, nil
+}
+
+// running reports whether the server is ours, and neither killed nor frozen.
+func (r *Redis) running() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proc != nil && !r.frozen
+}
+
 // run starts the server program and waits until it answers.
 func (r *Redis) run(ctx context.Context) error {
 	proc, err := r.h.start(r.program, r.args...)
@@ -129,7 +177,10 @@ func (r *Redis) run(ctx context.Context) error {
 		return errors.Join(err, proc.stop(os.Kill))
 	}
 	r.proc, r.frozen = proc, false
-	return nil
+	if r.greet == nil {
+		return nil
+	}
+	return withRESP(ctx, r.url, func(c *respConn) error { r.greet(c); return nil })
 }
 
 // pingRedis checks that a server answers and that it is the process pid: another
