@@ -1,0 +1,130 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	if MainWorker() {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// lines is where a run tells what it does: to the test's log, as it happens.
+type lines struct{ t *testing.T }
+
+func (l lines) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimRight(string(b), "\n"))
+	return len(b), nil
+}
+
+// TestFaults makes every fault once, and a few pairs, each shorter than "make faults" does. PGASIDE_TEST_FOR makes it go on with
+// pairs, PGASIDE_TEST_ONLY names the faults.
+func TestFaults(t *testing.T) {
+	o := Options{Worker: []string{os.Args[0]}, Each: time.Second, Pairs: 4, Calibrate: true, Out: lines{t}}
+	if s := os.Getenv("PGASIDE_TEST_FOR"); s != "" {
+		var err error
+		o.For, err = time.ParseDuration(s)
+		require.NoError(t, err)
+	}
+	if s := os.Getenv("PGASIDE_TEST_ONLY"); s != "" {
+		o.Only = regexp.MustCompile(s)
+	}
+	rep, err := Run(t.Context(), o)
+	require.NoError(t, err)
+	for _, total := range rep.Totals {
+		require.Positive(t, total.Racing, total.Layer)
+	}
+}
+
+// TestFindingsAreFound runs the faults with a program that breaks its promises, and demands that the run says so.
+func TestFindingsAreFound(t *testing.T) {
+	var out bytes.Buffer
+	s := &stage{Options: Options{Worker: []string{os.Args[0]}, Each: 500 * time.Millisecond, Out: &out}, grids: map[topology]*grid{}}
+	t.Cleanup(func() { require.NoError(t, s.close()) })
+	ctx := t.Context()
+	require.NoError(t, s.start(ctx))
+	rep := &Report{begun: time.Now()}
+	idle := func(name string, f fault) *Result {
+		f.name = name
+		if f.run == nil {
+			f.run = calm.run
+		}
+		require.NoError(t, s.run(ctx, rep, []*fault{&f}, []string{layerFenced}))
+		return rep.Scenarios[len(rep.Scenarios)-1]
+	}
+
+	// Redis lies: it gives back what it had forgotten.
+	lied := idle("an old value comes back", fault{run: func(ctx context.Context, s *scenario) error {
+		rdb, key := s.grid.admin, s.config.Namespace+":fenced:{prompt:"+rowID(s.n, 0, 0).String()+"}"
+		var old string
+		return s.until(ctx, 50*time.Millisecond, func() error {
+			if old == "" {
+				if fenced, err := rdb.HExists(ctx, key, "!").Result(); err != nil || fenced {
+					return err
+				}
+				old = rdb.Dump(ctx, key).Val()
+				return nil
+			}
+			return rdb.RestoreReplace(ctx, key, time.Minute, old).Err()
+		})
+	}})
+	require.Contains(t, strings.Join(lied.Findings, "\n"), "reads were stale")
+
+	// A write that was acknowledged, and is taken back.
+	lost := idle("taken back", fault{run: func(ctx context.Context, s *scenario) error {
+		if err := sleep(ctx, s.length); err != nil {
+			return err
+		}
+		_, err := s.stage.admin.Exec(ctx, "UPDATE therapy_prompts SET uses = 0 WHERE slug LIKE $1", fmt.Sprintf("%08x%%", s.n))
+		return err
+	}})
+	require.Contains(t, strings.Join(lost.Findings, "\n"), "writes were lost")
+
+	// A fault that isn't one.
+	require.Contains(t, strings.Join(idle("no write fails", fault{writesFail: true}).Findings, "\n"), "nothing was broken")
+	require.Contains(t, strings.Join(idle("no error", fault{errors: 1}).Findings, "\n"), "this shows nothing")
+
+	// Reads that fail while Postgres is up.
+	failed := idle("reads fail", fault{writesFail: true, run: func(ctx context.Context, s *scenario) error {
+		return s.until(ctx, 20*time.Millisecond, func() error {
+			_, err := s.stage.admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%GetTherapyPrompt%' AND pid <> pg_backend_pid()")
+			for _, p := range s.all() {
+				p.pg.cut()
+			}
+			return err
+		})
+	}})
+	require.Contains(t, strings.Join(failed.Findings, "\n"), "reads failed")
+
+	// A checker that sees nothing in the caches made by hand is blind.
+	rep.judge(true)
+	require.Contains(t, strings.Join(rep.Findings, "\n"), "the harness is blind")
+}
+
+func TestSlotOf(t *testing.T) {
+	t.Parallel()
+	for tag, slot := range map[string]int{"123456789": 0x31C3, "foo": 12182, "": 0} { // the specification's, and CLUSTER KEYSLOT's
+		require.Equal(t, slot, slotOf(tag), tag)
+	}
+}
+
+func TestFaultsAreTold(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, n := range Names() {
+		require.NotEmpty(t, n[1], n[0])
+		require.False(t, seen[n[0]], "%s stands twice", n[0])
+		seen[n[0]] = true
+	}
+}
