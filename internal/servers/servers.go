@@ -13,6 +13,9 @@
 //     their files in a temporary directory, as an unprivileged user if we are
 //     root.
 //
+// Redis with replicas and sentinels ([StartSentinel]), a Redis cluster
+// ([StartCluster]) and PgBouncer ([StartPgBouncer]) are always of our own.
+//
 // A server that can't be found is an error ([ErrNotInstalled]) which says how to
 // install it.
 //
