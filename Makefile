@@ -51,6 +51,11 @@ proof: setup ## random projects against real servers for hours: FOR=<time> SEED=
 	PGASIDE_TEST_FOR=$(FOR) PGASIDE_TEST_SEED=$(SEED) go test -run 'TestGeneratedDecoratorNeverStale|TestDerivedKeysCoverEveryChange' \
 		-v -timeout 0 ./integration
 
+.PHONY: faults
+faults: FOR = 18m
+faults: setup ## break Redis, Postgres, network and processes, and check every read: FOR=<time> SEED=<number> ARGS='--only redis'
+	@$(PGASIDE) faults --for $(FOR) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## look for input that breaks something: FOR=<time for each target>, make fuzz FOR=30s
 	@for pkg in ./cache ./internal/gen; do \

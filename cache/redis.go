@@ -95,6 +95,8 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 		}
 		setDefault(&opts.MaxRetries, 1)
 		setDefault(&opts.DialerRetries, 1)
+		// A node that is gone does not make go-redis ask who has its slots now, and it looks by itself once a minute.
+		setDefault(&opts.ClusterStateReloadInterval, clusterReload)
 		opts.DisableIdentity = true
 		opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 		rdb := redis.NewClusterClient(opts)
@@ -132,6 +134,9 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 
 // maxConns is more connections than any Redis has.
 const maxConns = 65_535
+
+// clusterReload is how often a client looks where the slots of a cluster are: about as long as a failover is noticed late.
+const clusterReload = 2 * time.Second
 
 // checkSizes refuses numbers in a URL with which go-redis panics, or sends nothing.
 func checkSizes(pool, minIdle, maxIdle, maxActive, retries int) error {

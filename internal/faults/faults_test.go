@@ -112,13 +112,6 @@ func TestFindingsAreFound(t *testing.T) {
 	require.Contains(t, strings.Join(rep.Findings, "\n"), "the harness is blind")
 }
 
-func TestSlotOf(t *testing.T) {
-	t.Parallel()
-	for tag, slot := range map[string]int{"123456789": 0x31C3, "foo": 12182, "": 0} { // the specification's, and CLUSTER KEYSLOT's
-		require.Equal(t, slot, slotOf(tag), tag)
-	}
-}
-
 func TestFaultsAreTold(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}

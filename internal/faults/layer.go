@@ -78,6 +78,8 @@ func newDecorated(_ context.Context, cfg *workerConfig, name string, mode cache.
 		Namespace: cfg.Namespace + ":" + name,
 		Groups:    map[string]cache.GroupOptions{"prompt": {Mode: mode, TTL: cfg.TTL}},
 		Logger:    slog.New(slog.DiscardHandler),
+
+		FenceBudget: cfg.FenceBudget,
 		Failpoint: func(_ context.Context, at string) {
 			if at == "before-fill" {
 				perturb()

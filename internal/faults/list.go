@@ -32,7 +32,7 @@ var (
 // calm is no fault at all: what the others are compared with, and where the caches made by hand must be caught.
 var calm = &fault{
 	name: "calm", what: "Nothing breaks.", alone: true,
-	run: func(ctx context.Context, s *scenario) error { return sleep(ctx, s.length) },
+	run: func(ctx context.Context, s *scenario) error { return s.last(ctx) },
 }
 
 // list returns all faults.
@@ -47,7 +47,7 @@ func list() []*fault {
 		},
 		{
 			name: "redis restarted", what: "Redis is killed and started empty at once, again and again.", bound: unreachable,
-			errors: cache.ErrorConnection,
+
 			run: func(ctx context.Context, s *scenario) error {
 				return s.until(ctx, time.Second, func() error {
 					if err := s.grid.redis.Kill(); err != nil {
@@ -104,7 +104,7 @@ func list() []*fault {
 				if err := s.grid.admin.Do(ctx, "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
 					return err
 				}
-				err := sleep(ctx, s.length)
+				err := s.last(ctx)
 				if backErr := s.grid.admin.Do(ctx, "REPLICAOF", "NO", "ONE").Err(); err == nil {
 					err = backErr
 				}
@@ -138,8 +138,19 @@ func list() []*fault {
 		{name: "slow network", what: "Each message to and from Redis is late by up to 30 ms.", bound: unreachable, run: network(rules{delay: 30 * time.Millisecond})},
 		{
 			name: "late requests", what: "One of 15 requests to Redis loses its connection, and is executed up to 2 s later.", bound: unreachable,
-			errors: cache.ErrorConnection,
-			run:    network(rules{late: 15, lateBy: 1600 * time.Millisecond}),
+			run: func(ctx context.Context, s *scenario) error {
+				if err := network(rules{late: 15, lateBy: 1600 * time.Millisecond})(ctx, s); err != nil {
+					return err
+				}
+				n := int64(0)
+				for _, p := range s.all() {
+					n += p.redis.late.Load()
+				}
+				if n == 0 {
+					return errors.New("no request was delivered late")
+				}
+				return nil
+			},
 		},
 		{
 			name: "writer cut off", what: "One process that writes does not reach Redis; the others do.", bound: writerAlone,
@@ -149,7 +160,7 @@ func list() []*fault {
 				p.set(rules{refuse: true})
 				p.cut()
 				defer p.set(rules{})
-				return sleep(ctx, s.length)
+				return s.last(ctx)
 			},
 		},
 		{
@@ -159,7 +170,7 @@ func list() []*fault {
 				p := s.process(theWriter).redis
 				p.set(rules{holdUp: true})
 				defer p.set(rules{})
-				return sleep(ctx, s.length)
+				return s.last(ctx)
 			},
 		},
 
@@ -188,7 +199,7 @@ func list() []*fault {
 				p.pg.set(rules{breakOn: []byte("commit")})
 				defer p.pg.set(rules{})
 			}
-			return sleep(ctx, s.length)
+			return s.last(ctx)
 		}},
 		{name: "postgres crashed", what: "Postgres is killed and started again.", writesFail: true, alone: true, run: func(ctx context.Context, s *scenario) error {
 			return s.without(ctx, func() error {
@@ -199,7 +210,7 @@ func list() []*fault {
 			})
 		}},
 		{name: "ghost standby", what: "COMMIT waits for a synchronous standby that is not there.", alone: true, run: func(ctx context.Context, s *scenario) error {
-			return s.withGhost(ctx, func() error { return sleep(ctx, s.length) })
+			return s.withGhost(ctx, func() error { return s.last(ctx) })
 		}},
 		{name: "serialization failures", what: "Transactions are serializable, and conflict.", writesFail: true, setup: func(c *workerConfig) {
 			c.Serializable, c.Writers, c.Pause = true, 4, 2*time.Millisecond
@@ -262,7 +273,7 @@ func redisKilled(ctx context.Context, s *scenario) error {
 	if err := s.grid.redis.Kill(); err != nil {
 		return err
 	}
-	err := sleep(ctx, s.length)
+	err := s.last(ctx)
 	if startErr := s.grid.redis.Start(ctx); err == nil {
 		err = startErr
 	}
@@ -284,7 +295,7 @@ func wrongPassword(ctx context.Context, s *scenario) (err error) {
 	if err := conn.Do(ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
 		return err
 	}
-	return sleep(ctx, s.length)
+	return s.last(ctx)
 }
 
 // loading kills Redis and lets it load a file that was written before, slowly. None of our keys is in it.
@@ -318,7 +329,7 @@ func network(r rules) func(context.Context, *scenario) error {
 			p.redis.set(r)
 			defer p.redis.set(rules{})
 		}
-		return sleep(ctx, s.length)
+		return s.last(ctx)
 	}
 }
 
@@ -489,7 +500,7 @@ func masterKilled(frozen bool) func(context.Context, *scenario) error {
 				return err
 			}
 		}
-		if err := sleep(ctx, s.length); err != nil {
+		if err := s.last(ctx); err != nil {
 			return err
 		}
 		return master.Start(ctx)
@@ -513,7 +524,7 @@ func clusterMasterKilled(ctx context.Context, s *scenario) error {
 			return err
 		}
 	}
-	if err := sleep(ctx, s.length); err != nil {
+	if err := s.last(ctx); err != nil {
 		return err
 	}
 	return masters[0].Start(ctx)
@@ -535,7 +546,7 @@ func shardLost(ctx context.Context, s *scenario) error {
 			return err
 		}
 	}
-	err = sleep(ctx, s.length)
+	err = s.last(ctx)
 	for _, n := range shard {
 		if startErr := n.Start(ctx); err == nil {
 			err = startErr
@@ -554,7 +565,10 @@ func slotsMove(ctx context.Context, s *scenario) error {
 	return s.until(ctx, 20*time.Millisecond, func() error {
 		layer, key := n%len(s.layers), n/len(s.layers)%s.config.Keys
 		n++
-		slot := slotOf("prompt:" + rowID(s.n, layer, key).String())
+		slot, err := s.grid.cluster.SlotOf(ctx, "{prompt:"+rowID(s.n, layer, key).String()+"}")
+		if err != nil {
+			return err
+		}
 		owner, err := s.grid.cluster.Owner(ctx, slot)
 		if err != nil {
 			return err
@@ -567,20 +581,4 @@ func slotsMove(ctx context.Context, s *scenario) error {
 		}
 		return s.grid.cluster.MoveSlot(ctx, slot, to, func() { _ = sleep(ctx, rand.N(100*time.Millisecond)) })
 	})
-}
-
-// slotOf is the cluster slot of a hash tag: CRC16 (XMODEM) modulo 16384, as the Redis Cluster specification says.
-func slotOf(tag string) int {
-	var crc uint16
-	for _, b := range []byte(tag) {
-		crc ^= uint16(b) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return int(crc) % 16384
 }

@@ -80,6 +80,16 @@ func (p *process) note(r record) {
 	}
 }
 
+// recorded is how many reads and writes it has told of.
+func (p *process) recorded() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.records {
+		n += len(l)
+	}
+	return n
+}
+
 // ask sends a command and waits for the answer.
 func (p *process) ask(ctx context.Context, command string) (string, error) {
 	if _, err := io.WriteString(p.in, command+"\n"); err != nil {

@@ -16,6 +16,7 @@ type proxy struct {
 	listener net.Listener
 	target   string
 	rules    atomic.Pointer[rules]
+	late     atomic.Int64 // messages that were delivered late
 
 	mu     sync.Mutex
 	conns  map[*carried]bool
@@ -143,7 +144,7 @@ func (p *proxy) pump(c *carried, from, to net.Conn, up bool) {
 			if _, err := to.Write(b[:n]); err != nil {
 				return
 			}
-			if up && len(r.breakOn) > 0 && bytes.Contains(bytes.ToLower(b[:n]), r.breakOn) && rand.IntN(4) == 0 {
+			if up && len(r.breakOn) > 0 && bytes.Contains(bytes.ToLower(b[:n]), r.breakOn) && rand.IntN(2) == 0 {
 				time.Sleep(rand.N(2 * time.Millisecond)) // executed or not, the client does not learn it
 				return
 			}
@@ -163,6 +164,7 @@ func (p *proxy) deliverLate(c *carried, message []byte, by time.Duration) {
 		defer c.server.Close()
 		time.Sleep(by/4 + rand.N(by))
 		if _, err := c.server.Write(message); err == nil {
+			p.late.Add(1)
 			_ = c.server.SetReadDeadline(time.Now().Add(time.Second))
 			_, _ = c.server.Read(make([]byte, 1<<10)) // it was executed
 		}

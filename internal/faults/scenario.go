@@ -82,7 +82,9 @@ func (b bound) String() string {
 
 // Timings of a scenario.
 const (
-	warmUp     = 500 * time.Millisecond
+	warmUp     = 200 // operations of each process, before anything breaks
+	enough     = 400 // operations of all processes while something is broken, within slowest
+	slowest    = 30 * time.Second
 	afterwards = time.Second // that the workers go on for when the fault is over
 	recovery   = time.Minute // within which the caches must be in use again
 	shortTTL   = 4 * time.Second
@@ -170,6 +172,10 @@ func (s *scenario) play(ctx context.Context) (res *Result, err error) {
 		Scenario: s.n, Namespace: fmt.Sprintf("faults%d", s.n), Layers: s.layers, Keys: 6, Readers: 2, Writers: 1,
 		Pause: 20 * time.Millisecond, Pool: 8, TTL: res.TTL,
 	}
+	if s.bound(layerFenced) <= trip {
+		// Redis is there, and a busy machine is not to be taken for one that isn't.
+		s.config.FenceBudget = 10 * time.Second
+	}
 	for _, f := range s.faults {
 		if f.setup != nil {
 			f.setup(&s.config)
@@ -202,7 +208,7 @@ func (s *scenario) play(ctx context.Context) (res *Result, err error) {
 			return nil, err
 		}
 	}
-	if err := sleep(ctx, warmUp); err != nil {
+	if err := s.warm(ctx); err != nil {
 		return nil, err
 	}
 	begun := time.Now()
@@ -232,6 +238,26 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// warm waits until every process is at work.
+func (s *scenario) warm(ctx context.Context) error {
+	for _, p := range s.all() {
+		for begun := time.Now(); p.recorded() < warmUp; {
+			select {
+			case <-p.ended:
+				return fmt.Errorf("a worker ended before it worked%s", p.said())
+			default:
+			}
+			if time.Since(begun) > 2*slowest {
+				return fmt.Errorf("a worker did %d reads and writes in %s", p.recorded(), time.Since(begun))
+			}
+			if err := sleep(ctx, 5*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // start starts the worker of a role, in place of one that is gone.
@@ -459,9 +485,15 @@ func (s *scenario) without(ctx context.Context, do func() error) error {
 	return err
 }
 
-// until calls do again and again for as long as the faults last, with a pause of up to d.
+// until calls do again and again for as long as the fault lasts, with a pause of up to d: for the scenario's length at least,
+// and until enough was done meanwhile that it shows something.
 func (s *scenario) until(ctx context.Context, d time.Duration, do func() error) error {
-	for end := time.Now().Add(s.length); time.Now().Before(end); {
+	before := s.recorded()
+	for begun := time.Now(); ; {
+		since := time.Since(begun)
+		if since > s.length && (s.recorded()-before >= enough || since > s.length+slowest) {
+			return nil
+		}
 		if err := do(); err != nil {
 			return err
 		}
@@ -469,5 +501,17 @@ func (s *scenario) until(ctx context.Context, d time.Duration, do func() error) 
 			return err
 		}
 	}
-	return nil
+}
+
+// last is until with nothing to do.
+func (s *scenario) last(ctx context.Context) error {
+	return s.until(ctx, 20*time.Millisecond, func() error { return nil })
+}
+
+// recorded is how much all processes have done.
+func (s *scenario) recorded() (n int) {
+	for _, p := range s.all() {
+		n += p.recorded()
+	}
+	return n
 }

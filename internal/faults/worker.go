@@ -44,6 +44,8 @@ type workerConfig struct {
 	TTL       time.Duration
 	Replicas  int // that a strict write waits for
 
+	FenceBudget time.Duration // 0: the default
+
 	Serializable bool // transactions are, and conflict
 	Unordered    bool // transactions lock rows in any order, and deadlock
 }
