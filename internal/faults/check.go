@@ -61,7 +61,7 @@ func checkLayer(name string, recs []record, linear bool, final []int64, down []s
 		case opFailed:
 			if !slices.ContainsFunc(down, func(d span) bool { return r.start <= d.to && d.from <= r.end }) {
 				v.Failed++
-				v.example("a read of row %d failed: %s", r.key, r.text)
+				v.example("a read of row %d failed: %.200s", r.key, r.text)
 			}
 		case opGaveUp:
 			v.GaveUp++
@@ -78,7 +78,7 @@ func checkLayer(name string, recs []record, linear bool, final []int64, down []s
 }
 
 func (v *Verdict) example(format string, args ...any) {
-	if len(v.Examples) < 5 {
+	if len(v.Examples) < 3 {
 		v.Examples = append(v.Examples, fmt.Sprintf(format, args...))
 	}
 }

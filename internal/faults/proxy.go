@@ -38,6 +38,7 @@ type rules struct {
 type carried struct {
 	client, server net.Conn
 	broken         atomic.Bool
+	mute           atomic.Bool // the client hears nothing more
 }
 
 func (c *carried) cut() {
@@ -141,10 +142,17 @@ func (p *proxy) pump(c *carried, from, to net.Conn, up bool) {
 				p.deliverLate(c, bytes.Clone(b[:n]), r.lateBy)
 				return
 			}
+			breaks := up && len(r.breakOn) > 0 && bytes.Contains(bytes.ToLower(b[:n]), r.breakOn) && rand.IntN(2) == 0
+			if breaks {
+				c.mute.Store(true)
+			}
+			if !up && c.mute.Load() {
+				continue
+			}
 			if _, err := to.Write(b[:n]); err != nil {
 				return
 			}
-			if up && len(r.breakOn) > 0 && bytes.Contains(bytes.ToLower(b[:n]), r.breakOn) && rand.IntN(2) == 0 {
+			if breaks {
 				time.Sleep(rand.N(2 * time.Millisecond)) // executed or not, the client does not learn it
 				return
 			}

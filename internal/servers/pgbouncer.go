@@ -135,7 +135,7 @@ func quoteIni(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) +
 func bouncerURL(port int, server *pgconn.Config, mode string) string {
 	query := url.Values{"sslmode": {"disable"}}
 	if mode != "session" {
-		query.Set("default_query_exec_mode", "exec")
+		query.Set("default_query_exec_mode", "cache_describe")
 	}
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(server.User, server.Password),
@@ -161,10 +161,11 @@ func findPgBouncer() (string, error) {
 // URL is the connection string of the database through PgBouncer, for pgx. The
 // server's other databases can be had by changing the path.
 //
-// But for the mode "session" it has default_query_exec_mode=exec: PgBouncer before
-// 1.21 knows nothing of prepared statements, so one that is made on one connection
-// is missing on the next. "simple_protocol" works as well; what pgx does by
-// default does not.
+// But for the mode "session" it has default_query_exec_mode=cache_describe:
+// PgBouncer before 1.21 knows nothing of prepared statements, so one that is made
+// on one connection is missing on the next, and what pgx does by default fails.
+// "exec" and "simple_protocol" work as well, but for arguments whose type pgx
+// must learn from the server, such as a []uuid.UUID.
 func (b *PgBouncer) URL() string { return b.url }
 
 // PID is its pid, or 0 after Close.
