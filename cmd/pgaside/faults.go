@@ -82,6 +82,7 @@ The exit status is 0 if every promise was kept, 1 otherwise, 2 if the faults cou
 	f.IntVar(&o.Pairs, "pairs", 0, "make so many random pairs at least")
 	f.Uint64Var(&o.Seed, "seed", 0, "decides the pairs and the choices within a fault (default: a random one)")
 	f.StringVar(&only, "only", "", "faults whose names match this regular expression")
+	f.BoolVar(&o.Short, "short", false, "leave out the faults that are much like another")
 	f.BoolVar(&o.Calibrate, "calibrate", true, "also run caches made by hand, which must be caught")
 	f.BoolVar(&list, "list", false, "list the faults and end")
 	f.BoolVar(&asJSON, "json", false, "print the report as one JSON document")

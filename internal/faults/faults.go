@@ -26,7 +26,7 @@ type Options struct {
 	// Worker is the command line that runs [Worker], the program's own path first.
 	Worker []string
 
-	// For is how long it goes on at least: when every fault has been made once, pairs of them are, at random.
+	// For is how long it goes on at least: when every fault has been made once, pairs of them are, in random order.
 	//
 	// Defaults to 0: every fault once.
 	For time.Duration
@@ -36,7 +36,7 @@ type Options struct {
 	// Defaults to 3 s.
 	Each time.Duration
 
-	// Pairs is how many random pairs are made at least.
+	// Pairs is how many pairs are made at least.
 	//
 	// Defaults to 0.
 	Pairs int
@@ -45,6 +45,9 @@ type Options struct {
 	//
 	// Defaults to a random one.
 	Seed uint64
+
+	// Short leaves out the faults that are much like another.
+	Short bool
 
 	// Only are the faults whose names match it.
 	//
@@ -87,7 +90,7 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	chosen := choose(list(), o.Only)
+	chosen := choose(list(), o)
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("no fault's name matches %q", o.Only)
 	}
@@ -117,22 +120,15 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 			}
 		}
 	}
+	pairs := pairsOf(chosen)
 	r := rand.New(rand.NewPCG(o.Seed, 0))
-	var pairable []*fault
-	for _, f := range chosen {
-		if !f.alone {
-			pairable = append(pairable, f)
+	r.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+	for n := 0; n < o.Pairs && len(pairs) > 0 || time.Since(rep.begun) < o.For; n++ {
+		next := []*fault{chosen[n%len(chosen)]}
+		if len(pairs) > 0 {
+			next = pairs[n%len(pairs)]
 		}
-	}
-	for n := 0; len(pairable) > 1 && (n < o.Pairs || time.Since(rep.begun) < o.For); n++ {
-		i := r.IntN(len(pairable))
-		j := (i + 1 + r.IntN(len(pairable)-1)) % len(pairable)
-		if err := s.run(ctx, rep, []*fault{pairable[i], pairable[j]}, ourLayers); err != nil {
-			return nil, err
-		}
-	}
-	for n := 0; len(pairable) <= 1 && time.Since(rep.begun) < o.For; n++ {
-		if err := s.run(ctx, rep, []*fault{chosen[n%len(chosen)]}, ourLayers); err != nil {
+		if err := s.run(ctx, rep, next, ourLayers); err != nil {
 			return nil, err
 		}
 	}
@@ -145,10 +141,22 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 	return rep, nil
 }
 
-func choose(all []*fault, only *regexp.Regexp) (out []*fault) {
+func choose(all []*fault, o Options) (out []*fault) {
 	for _, f := range all {
-		if only == nil || only.MatchString(f.name) {
+		if (o.Only == nil || o.Only.MatchString(f.name)) && (f.short || !o.Short) {
 			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// pairsOf are all pairs of faults that can be made at the same time.
+func pairsOf(faults []*fault) (out [][]*fault) {
+	for i, a := range faults {
+		for _, b := range faults[i+1:] {
+			if !a.alone && !b.alone && a.on == b.on && (a.befalls == "" || a.befalls != b.befalls) {
+				out = append(out, []*fault{a, b})
+			}
 		}
 	}
 	return out

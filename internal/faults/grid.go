@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/internal/servers"
 )
 
@@ -84,6 +85,32 @@ func (g *grid) mend(ctx context.Context) error {
 	return nil
 }
 
+// heal makes Redis well again where one fault was in another's way when that was to end.
+func (g *grid) heal(ctx context.Context) error {
+	if g.redis == nil {
+		return nil
+	}
+	_ = g.redis.Thaw() // one that doesn't run is started now
+	if err := g.redis.Start(ctx); err != nil {
+		return fmt.Errorf("starting Redis again: %w", err)
+	}
+	rdb := g.admin
+	if err := rdb.Ping(ctx).Err(); err != nil && cache.Classify(err) == cache.ErrorAuth {
+		o := *g.admin.Options()
+		o.Password = secret
+		rdb = redis.NewClient(&o)
+		defer rdb.Close()
+	}
+	pipe := rdb.Pipeline()
+	pipe.Do(ctx, "CLIENT", "UNPAUSE")
+	pipe.Do(ctx, "REPLICAOF", "NO", "ONE")
+	pipe.ConfigSet(ctx, "requirepass", "")
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("making Redis well again: %w", err)
+	}
+	return nil
+}
+
 func (g *grid) close() error {
 	var errs []error
 	if g.admin != nil {
@@ -104,17 +131,16 @@ func (g *grid) close() error {
 	return errors.Join(errs...)
 }
 
-// redisFor is the address of Redis for one worker, and the proxy that it leads through if there is one: the nodes of a cluster
-// and what a sentinel names are found by their own addresses.
-func (g *grid) redisFor() (string, *proxy, error) {
+// redisURL is the address of Redis; with Sentinel there is none.
+func (g *grid) redisURL() string {
 	switch {
 	case g.cluster != nil:
 		addrs := g.cluster.Addrs()
-		return "redis://" + addrs[0] + "?cluster=true&addr=" + strings.Join(addrs[1:], "&addr="), nil, nil
+		return "redis://" + addrs[0] + "?cluster=true&addr=" + strings.Join(addrs[1:], "&addr=")
 	case g.sentinel != nil:
-		return "", nil, nil
+		return ""
 	}
-	return proxied(g.redis.URL())
+	return g.redis.URL()
 }
 
 func (g *grid) sentinels() (addrs []string, master string) {
@@ -124,13 +150,11 @@ func (g *grid) sentinels() (addrs []string, master string) {
 	return g.sentinel.Addrs(), g.sentinel.Name()
 }
 
-// databaseFor is the address of Postgres for one worker, through a proxy.
-func (g *grid) databaseFor() (string, *proxy, error) {
-	u := g.stage.postgres.URL()
+func (g *grid) databaseURL() string {
 	if g.bouncer != nil {
-		u = g.bouncer.URL()
+		return g.bouncer.URL()
 	}
-	return proxied(u)
+	return g.stage.postgres.URL()
 }
 
 // proxied puts a proxy before what a URL leads to.

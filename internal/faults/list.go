@@ -31,7 +31,7 @@ var (
 
 // calm is no fault at all: what the others are compared with, and where the caches made by hand must be caught.
 var calm = &fault{
-	name: "calm", what: "Nothing breaks.", alone: true,
+	name: "calm", short: true, what: "Nothing breaks.", alone: true,
 	run: func(ctx context.Context, s *scenario) error { return s.last(ctx) },
 }
 
@@ -42,7 +42,7 @@ func list() []*fault {
 
 		// Redis.
 		{
-			name: "redis killed", what: "Redis is killed and started empty.", bound: unreachable, errors: cache.ErrorConnection,
+			name: "redis killed", short: true, what: "Redis is killed and started empty.", bound: unreachable, errors: cache.ErrorConnection,
 			run: redisKilled,
 		},
 		{
@@ -58,7 +58,7 @@ func list() []*fault {
 			},
 		},
 		{
-			name: "redis frozen", what: "Redis is stopped (SIGSTOP) and goes on.", bound: unreachable, errors: cache.ErrorTimeout,
+			name: "redis frozen", short: true, what: "Redis is stopped (SIGSTOP) and goes on.", bound: unreachable, errors: cache.ErrorTimeout,
 			run: func(ctx context.Context, s *scenario) error {
 				return s.until(ctx, s.length, func() error {
 					if err := s.grid.redis.Freeze(); err != nil {
@@ -90,15 +90,15 @@ func list() []*fault {
 				})
 			},
 		},
-		{name: "flushall", what: "FLUSHALL every few ms.", bound: fenceLost, run: func(ctx context.Context, s *scenario) error {
+		{name: "flushall", short: true, what: "FLUSHALL every few ms.", bound: fenceLost, run: func(ctx context.Context, s *scenario) error {
 			return s.until(ctx, 20*time.Millisecond, func() error { return s.grid.admin.FlushAll(ctx).Err() })
 		}},
 		{
-			name: "wrong password", what: "Redis asks for a password that nobody has.", bound: unreachable, errors: cache.ErrorAuth,
+			name: "wrong password", short: true, what: "Redis asks for a password that nobody has.", bound: unreachable, errors: cache.ErrorAuth,
 			run: wrongPassword,
 		},
 		{
-			name: "read-only", what: "Redis has become a replica: READONLY to every write, and reads are served.", bound: writerAlone,
+			name: "read-only", short: true, what: "Redis has become a replica: READONLY to every write, and reads are served.", bound: writerAlone,
 			errors: cache.ErrorConnection,
 			run: func(ctx context.Context, s *scenario) error {
 				if err := s.grid.admin.Do(ctx, "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
@@ -112,15 +112,15 @@ func list() []*fault {
 			},
 		},
 		{
-			name: "loading", what: "Redis is killed and answers LOADING while it reads a file of other programs' keys.", bound: unreachable, errors: cache.ErrorConnection,
+			name: "loading", short: true, what: "Redis is killed and answers LOADING while it reads a file of other programs' keys.", bound: unreachable, errors: cache.ErrorConnection,
 			run: loading,
 		},
-		{name: "script flush", what: "SCRIPT FLUSH every few ms: NOSCRIPT.", run: func(ctx context.Context, s *scenario) error {
+		{name: "script flush", short: true, what: "SCRIPT FLUSH every few ms: NOSCRIPT.", run: func(ctx context.Context, s *scenario) error {
 			return s.until(ctx, 10*time.Millisecond, func() error { return s.grid.admin.ScriptFlush(ctx).Err() })
 		}},
 
 		// The network to Redis.
-		{name: "cut", what: "Connections to Redis are cut every few ms.", bound: unreachable, run: func(ctx context.Context, s *scenario) error {
+		{name: "cut", short: true, what: "Connections to Redis are cut every few ms.", bound: unreachable, proxied: true, run: func(ctx context.Context, s *scenario) error {
 			return s.until(ctx, 60*time.Millisecond, func() error {
 				s.process(rand.IntN(workers)).redis.cut()
 				return nil
@@ -128,17 +128,17 @@ func list() []*fault {
 		}},
 		{
 			name: "blackhole to Redis", what: "Nothing that is sent reaches Redis, until the network is back.", bound: unreachable, errors: cache.ErrorTimeout,
-			run: network(rules{holdUp: true}),
+			proxied: true, run: network(rules{holdUp: true}),
 		},
 		{
-			name: "blackhole from Redis", what: "Redis hears everything, and no answer arrives until the network is back.", bound: unreachable,
-			errors: cache.ErrorTimeout,
-			run:    network(rules{holdDown: true}),
+			name: "blackhole from Redis", short: true, what: "Redis hears everything, and no answer arrives until the network is back.", bound: unreachable,
+			errors:  cache.ErrorTimeout,
+			proxied: true, run: network(rules{holdDown: true}),
 		},
-		{name: "slow network", what: "Each message to and from Redis is late by up to 30 ms.", bound: unreachable, run: network(rules{delay: 30 * time.Millisecond})},
+		{name: "slow network", what: "Each message to and from Redis is late by up to 30 ms.", bound: unreachable, proxied: true, run: network(rules{delay: 30 * time.Millisecond})},
 		{
-			name: "late requests", what: "One of 15 requests to Redis loses its connection, and is executed up to 2 s later.", bound: unreachable,
-			run: func(ctx context.Context, s *scenario) error {
+			name: "late requests", short: true, what: "One of 15 requests to Redis loses its connection, and is executed up to 2 s later.", bound: unreachable,
+			proxied: true, run: func(ctx context.Context, s *scenario) error {
 				if err := network(rules{late: 15, lateBy: 1600 * time.Millisecond})(ctx, s); err != nil {
 					return err
 				}
@@ -153,9 +153,9 @@ func list() []*fault {
 			},
 		},
 		{
-			name: "writer cut off", what: "One process that writes does not reach Redis; the others do.", bound: writerAlone,
-			errors: cache.ErrorConnection,
-			run: func(ctx context.Context, s *scenario) error {
+			name: "writer cut off", short: true, what: "One process that writes does not reach Redis; the others do.", bound: writerAlone,
+			errors:  cache.ErrorConnection,
+			proxied: true, run: func(ctx context.Context, s *scenario) error {
 				p := s.process(theWriter).redis
 				p.set(rules{refuse: true})
 				p.cut()
@@ -165,8 +165,8 @@ func list() []*fault {
 		},
 		{
 			name: "writer held up", what: "What one process that writes sends to Redis arrives when the network is back.", bound: writerAlone,
-			errors: cache.ErrorTimeout,
-			run: func(ctx context.Context, s *scenario) error {
+			errors:  cache.ErrorTimeout,
+			proxied: true, run: func(ctx context.Context, s *scenario) error {
 				p := s.process(theWriter).redis
 				p.set(rules{holdUp: true})
 				defer p.set(rules{})
@@ -175,33 +175,33 @@ func list() []*fault {
 		},
 
 		// Processes.
-		{name: "writer killed after fence", what: "A writer is killed (SIGKILL) between its fence and COMMIT.", run: died(theWriter, "after-fence")},
+		{name: "writer killed after fence", short: true, what: "A writer is killed (SIGKILL) between its fence and COMMIT.", befalls: "writer", run: died(theWriter, "after-fence")},
 		{
-			name: "writer killed after commit", what: "A writer is killed between COMMIT and the end of its fence.", run: died(theWriter, "after-commit"),
+			name: "writer killed after commit", short: true, what: "A writer is killed between COMMIT and the end of its fence.", befalls: "writer", run: died(theWriter, "after-commit"),
 			bound: map[string]bound{layerAfterCommit: byTTL},
 		},
 		{
-			name: "writer killed before clear", what: "A writer is killed just before it takes its fence away.", run: died(theWriter, "before-clear"),
+			name: "writer killed before clear", what: "A writer is killed just before it takes its fence away.", befalls: "writer", run: died(theWriter, "before-clear"),
 			bound: map[string]bound{layerAfterCommit: byTTL},
 		},
-		{name: "writer stopped after fence", what: "A writer is stopped (SIGSTOP) between its fence and COMMIT, and goes on.", run: paused(theWriter, "after-fence")},
-		{name: "writer stopped after commit", what: "A writer is stopped between COMMIT and the end of its fence, and goes on.", run: paused(theWriter, "after-commit")},
-		{name: "writer stopped before clear", what: "A writer is stopped just before it takes its fence away, and goes on.", run: paused(theWriter, "before-clear")},
-		{name: "reader killed with a lease", what: "A reader is killed when it has been granted a lease.", run: died(theReader, "acquired")},
-		{name: "reader killed before its fill", what: "A reader is killed between its load and its fill.", run: died(theReader, "before-fill")},
-		{name: "reader stopped with a lease", what: "A reader is stopped when it has been granted a lease, and goes on.", run: paused(theReader, "acquired")},
-		{name: "reader stopped before its fill", what: "A reader is stopped between its load and its fill, and goes on.", run: paused(theReader, "before-fill")},
+		{name: "writer stopped after fence", short: true, what: "A writer is stopped (SIGSTOP) between its fence and COMMIT, and goes on.", befalls: "writer", run: paused(theWriter, "after-fence")},
+		{name: "writer stopped after commit", what: "A writer is stopped between COMMIT and the end of its fence, and goes on.", befalls: "writer", run: paused(theWriter, "after-commit")},
+		{name: "writer stopped before clear", what: "A writer is stopped just before it takes its fence away, and goes on.", befalls: "writer", run: paused(theWriter, "before-clear")},
+		{name: "reader killed with a lease", what: "A reader is killed when it has been granted a lease.", befalls: "reader", run: died(theReader, "acquired")},
+		{name: "reader killed before its fill", what: "A reader is killed between its load and its fill.", befalls: "reader", run: died(theReader, "before-fill")},
+		{name: "reader stopped with a lease", what: "A reader is stopped when it has been granted a lease, and goes on.", befalls: "reader", run: paused(theReader, "acquired")},
+		{name: "reader stopped before its fill", short: true, what: "A reader is stopped between its load and its fill, and goes on.", befalls: "reader", run: paused(theReader, "before-fill")},
 
 		// Postgres.
-		{name: "killed in COMMIT", what: "Backends are ended while they commit: the outcome is unknown.", writesFail: true, alone: true, run: killedInCommit},
-		{name: "commit unanswered", what: "The connection breaks after COMMIT was sent.", writesFail: true, run: func(ctx context.Context, s *scenario) error {
+		{name: "killed in COMMIT", short: true, what: "Backends are ended while they commit: the outcome is unknown.", writesFail: true, alone: true, run: killedInCommit},
+		{name: "commit unanswered", short: true, what: "The connection breaks after COMMIT was sent.", writesFail: true, proxied: true, run: func(ctx context.Context, s *scenario) error {
 			for _, p := range s.all() {
 				p.pg.set(rules{breakOn: []byte("commit")})
 				defer p.pg.set(rules{})
 			}
 			return s.last(ctx)
 		}},
-		{name: "postgres crashed", what: "Postgres is killed and started again.", writesFail: true, alone: true, run: func(ctx context.Context, s *scenario) error {
+		{name: "postgres crashed", short: true, what: "Postgres is killed and started again.", writesFail: true, alone: true, run: func(ctx context.Context, s *scenario) error {
 			return s.without(ctx, func() error {
 				if err := s.stage.postgres.Crash(); err != nil {
 					return err
@@ -212,7 +212,7 @@ func list() []*fault {
 		{name: "ghost standby", what: "COMMIT waits for a synchronous standby that is not there.", alone: true, run: func(ctx context.Context, s *scenario) error {
 			return s.withGhost(ctx, func() error { return s.last(ctx) })
 		}},
-		{name: "serialization failures", what: "Transactions are serializable, and conflict.", writesFail: true, setup: func(c *workerConfig) {
+		{name: "serialization failures", short: true, what: "Transactions are serializable, and conflict.", writesFail: true, setup: func(c *workerConfig) {
 			c.Serializable, c.Writers, c.Pause = true, 4, 2*time.Millisecond
 		}, run: calm.run},
 		{name: "deadlocks", what: "Transactions lock rows in any order.", writesFail: true, setup: func(c *workerConfig) {
@@ -235,9 +235,9 @@ func list() []*fault {
 		},
 
 		// Other topologies.
-		{name: "pgbouncer", what: "Everything goes through PgBouncer in transaction mode.", on: pgbouncer, alone: true, run: calm.run},
+		{name: "pgbouncer", short: true, what: "Everything goes through PgBouncer in transaction mode.", on: pgbouncer, alone: true, run: calm.run},
 		{
-			name: "sentinel failover", what: "The master is killed, and a sentinel promotes a replica. Strict writes wait for a replica.", on: sentinel,
+			name: "sentinel failover", short: true, what: "The master is killed, and a sentinel promotes a replica. Strict writes wait for a replica.", on: sentinel,
 			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, errors: cache.ErrorConnection,
 			run: masterKilled(false), alone: true,
 		},
@@ -247,11 +247,11 @@ func list() []*fault {
 			run: masterKilled(true), alone: true,
 		},
 		{
-			name: "cluster failover", what: "A master of the cluster is killed, and its replica takes over. Strict writes wait for it.", on: cluster,
+			name: "cluster failover", short: true, what: "A master of the cluster is killed, and its replica takes over. Strict writes wait for it.", on: cluster,
 			bound: failover, setup: func(c *workerConfig) { c.Replicas = 1 }, errors: cache.ErrorConnection,
 			run: clusterMasterKilled, alone: true,
 		},
-		{name: "cluster slot migration", what: "Slots move from node to node, with keys and fences in them.", on: cluster, alone: true, run: slotsMove},
+		{name: "cluster slot migration", short: true, what: "Slots move from node to node, with keys and fences in them.", on: cluster, alone: true, run: slotsMove},
 		{
 			name: "cluster shard lost", what: "A master and its replica are killed: part of the keys have no node.", on: cluster, bound: unreachable, alone: true,
 			run: shardLost,
@@ -260,7 +260,7 @@ func list() []*fault {
 	for _, policy := range []string{"noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"} {
 		all = append(all, &fault{
 			name: "memory full, " + policy, what: "Another program fills Redis' memory; maxmemory-policy " + policy + ".", bound: fenceLost,
-			run: memoryFull(policy), alone: true,
+			run: memoryFull(policy), alone: true, short: policy == "noeviction" || policy == "allkeys-random",
 		})
 		if policy == "noeviction" {
 			all[len(all)-1].errors = cache.ErrorMemory
@@ -280,11 +280,13 @@ func redisKilled(ctx context.Context, s *scenario) error {
 	return err
 }
 
+const secret = "a password that nobody has"
+
 // wrongPassword sets a password and drops the connections that are authenticated already, but its own.
 func wrongPassword(ctx context.Context, s *scenario) (err error) {
 	conn := s.grid.admin.Conn()
 	defer conn.Close()
-	if err := conn.ConfigSet(ctx, "requirepass", "a password that nobody has").Err(); err != nil {
+	if err := conn.ConfigSet(ctx, "requirepass", secret).Err(); err != nil {
 		return err
 	}
 	defer func() {

@@ -19,8 +19,8 @@ import (
 type process struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	redis   *proxy // nil: it goes there directly, as with Sentinel and Cluster
-	pg      *proxy
+	redis   *proxy // nil: it goes there directly
+	pg      *proxy // as redis
 	answers chan string
 	at      chan string   // failpoints that it has reached
 	ended   chan struct{} // its output has ended

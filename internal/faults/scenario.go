@@ -25,6 +25,12 @@ type fault struct {
 	setup func(*workerConfig) // what the workers do differently
 	run   func(context.Context, *scenario) error
 	alone bool // it can't be combined with another
+	short bool // it is part of the short run
+
+	befalls string // what only one fault of a pair may deal with: the process of a role
+
+	// proxied says that it needs the proxies; without them there is more to be done in the same time.
+	proxied bool
 
 	// writesFail says that a fenced write may fail, since its cause is not Redis; then some must, or nothing was broken.
 	writesFail bool
@@ -197,10 +203,11 @@ func (s *scenario) play(ctx context.Context) (res *Result, err error) {
 				continue
 			}
 			p.kill()
-			if p.redis != nil {
-				p.redis.close()
+			for _, x := range []*proxy{p.redis, p.pg} {
+				if x != nil {
+					x.close()
+				}
 			}
-			p.pg.close()
 		}
 	}()
 	for role := range workers {
@@ -270,14 +277,17 @@ func (s *scenario) start(role int) error {
 	case theReader:
 		cfg.Writers = 0
 	}
-	var rp, pp *proxy
-	var err error
-	if cfg.Redis, rp, err = s.grid.redisFor(); err != nil {
-		return err
-	}
+	cfg.Redis, cfg.Database = s.grid.redisURL(), s.grid.databaseURL()
 	cfg.Sentinels, cfg.Master = s.grid.sentinels()
-	if cfg.Database, pp, err = s.grid.databaseFor(); err != nil {
-		return err
+	var rp, pp *proxy
+	if slices.ContainsFunc(s.faults, func(f *fault) bool { return f.proxied }) {
+		var err error
+		if cfg.Redis, rp, err = proxied(cfg.Redis); err != nil {
+			return err
+		}
+		if cfg.Database, pp, err = proxied(cfg.Database); err != nil {
+			return err
+		}
 	}
 	p, err := startProcess(s.stage.Worker, cfg, rp, pp)
 	if err != nil {
@@ -312,13 +322,13 @@ func (s *scenario) strike(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, f := range s.faults {
 		wg.Go(func() {
-			if err := f.run(limit, s); err != nil {
+			if err := f.run(limit, s); err != nil && (len(s.faults) == 1 || limit.Err() != nil) {
 				errs[i] = fmt.Errorf("making the fault %q: %w", f.name, err)
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.grid.heal(limit))...)
 }
 
 // settle waits until every cache is in use again, halts the workers, and has every one of them read every row.
@@ -494,8 +504,8 @@ func (s *scenario) until(ctx context.Context, d time.Duration, do func() error) 
 		if since > s.length && (s.recorded()-before >= enough || since > s.length+slowest) {
 			return nil
 		}
-		if err := do(); err != nil {
-			return err
+		if err := do(); err != nil && (len(s.faults) == 1 || ctx.Err() != nil) {
+			return err // of two faults one may be in the other's way
 		}
 		if err := sleep(ctx, d/2+rand.N(d/2+1)); err != nil {
 			return err
