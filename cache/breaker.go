@@ -13,7 +13,11 @@ const (
 	breakerFailures = 5
 
 	probeFirst = 100 * time.Millisecond
-	probeMost  = time.Second
+	probeMost  = 200 * time.Millisecond
+
+	// readGrace is how long Redis must have answered before reads ask it again: by then the writers of other processes, which
+	// probe as often, have noticed that it is back and have told it of what is pending.
+	readGrace = 500 * time.Millisecond
 )
 
 // breaker stops the cache from asking a Redis that does not answer. The reads' breaker guards reads only: a write always
@@ -22,15 +26,17 @@ const (
 type breaker struct {
 	c       *Cache
 	name    string
+	grace   time.Duration
 	cb      circuitbreaker.CircuitBreaker[any]
 	open    atomic.Bool
 	failing atomic.Bool // a failure was counted since the last success
 }
 
-func newBreaker(c *Cache, name string) *breaker {
+func newBreaker(c *Cache, name string, grace time.Duration) *breaker {
 	return &breaker{
-		c:    c,
-		name: name,
+		c:     c,
+		name:  name,
+		grace: grace,
 		// The delay never ends: the probe closes the breaker.
 		cb: circuitbreaker.NewBuilder[any]().WithFailureThreshold(breakerFailures).WithDelay(1 << 62).Build(),
 	}
@@ -57,9 +63,10 @@ func (b *breaker) failure(err error) {
 	}
 }
 
-// probe asks for Redis' clock until there is an answer. Cells that were granted before it are not used from then on.
+// probe asks for Redis' clock until there is an answer, and once more after the grace. Cells that were granted before it are
+// not used from then on.
 func (b *breaker) probe() {
-	wait := probeFirst
+	wait, answering := probeFirst, b.grace == 0
 	for {
 		if b.c.opts.Clock.Sleep(b.c.ctx, wait) != nil {
 			return
@@ -70,12 +77,16 @@ func (b *breaker) probe() {
 		ctx, cancel := context.WithTimeout(b.c.ctx, b.c.opts.RedisBudget)
 		now, err := b.c.store.Time(ctx)
 		cancel()
-		if err == nil {
+		switch {
+		case err != nil:
+			wait, answering = min(2*wait, probeMost), b.grace == 0
+		case !answering:
+			wait, answering = b.grace, true
+		default:
 			b.c.distrustBefore(now)
 			b.recovered()
 			return
 		}
-		wait = min(2*wait, probeMost)
 	}
 }
 

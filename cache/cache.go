@@ -77,8 +77,8 @@ func newCache(s Store, o Options) *Cache {
 		}
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.reads = newBreaker(c, "reads")
-	c.writes = newBreaker(c, "writes")
+	c.reads = newBreaker(c, "reads", readGrace)
+	c.writes = newBreaker(c, "writes", 0)
 	c.pending = newPending(c)
 	return c
 }

@@ -30,7 +30,7 @@ type pendingEntry struct {
 const (
 	drainBatch = 256
 	drainFirst = 50 * time.Millisecond
-	drainMost  = time.Second
+	drainMost  = 200 * time.Millisecond
 )
 
 func newPending(c *Cache) *pending {
