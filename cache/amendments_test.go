@@ -256,7 +256,7 @@ func TestAmendment4_11_8_BreakerGuardsReadsOnly(t *testing.T) {
 		}
 		w.up("time")
 		probes := w.ops("time")
-		pass(10 * time.Second) // nobody calls
+		pass(10 * time.Second)                      // nobody calls
 		equal(t, "probes", w.ops("time")-probes, 2) // it is back, and it is still there
 		equal(t, "open", w.c.Stats().BreakerOpen, false)
 		w.read(1)
@@ -275,7 +275,7 @@ func TestReadsWaitForWritersToNotice(t *testing.T) {
 			w.put(1, "a")
 			w.down("get", "acquire", "wipe", "time")
 			for range 6 {
-				w.readCtx(t.Context(), reader, users, 1)
+				_, _ = w.readCtx(t.Context(), reader, users, 1)
 			}
 			pass(120 * time.Millisecond) // so that the two look at different times
 			for range 6 {

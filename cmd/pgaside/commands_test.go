@@ -226,3 +226,22 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestFaultsCommand(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := call(t, "faults", "--list")
+	if code != 0 || !strings.Contains(stdout, "writer killed after fence") {
+		t.Errorf("--list: exit code %d, %s%s", code, stdout, stderr)
+	}
+
+	for _, c := range []struct{ flag, value, says string }{
+		{"--only", "nothing is called so", `no fault's name matches "nothing is called so"`},
+		{"--only", "(", "--only: error parsing regexp"},
+		{"--each", "1ms", "want at least 500ms"},
+	} {
+		code, _, stderr = call(t, "faults", c.flag, c.value)
+		if code != 2 || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s %s: exit code %d, %s", c.flag, c.value, code, stderr)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/pgaside/pgaside/cache"
+	"github.com/pgaside/pgaside/internal/servers"
 )
 
 // The bounds of faults that are alike.
@@ -542,7 +543,7 @@ func shardLost(ctx context.Context, s *scenario) error {
 	if err != nil {
 		return err
 	}
-	shard := append(replicas, masters[1])
+	shard := append([]*servers.Redis{masters[1]}, replicas...)
 	for _, n := range shard {
 		if err := n.Kill(); err != nil {
 			return err

@@ -12,7 +12,6 @@ func monotonic() int64 { return 0 }
 func stopSelf() {}
 func killSelf() {}
 
-func stop(*os.Process) error { return errors.ErrUnsupported }
 func cont(*os.Process) error { return errors.ErrUnsupported }
 
 // supported says whether processes can be stopped and continued here.

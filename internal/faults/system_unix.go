@@ -22,7 +22,6 @@ func monotonic() int64 {
 func stopSelf() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
 func killSelf() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 
-func stop(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
 func cont(p *os.Process) error { return p.Signal(syscall.SIGCONT) }
 
 const supported = true
