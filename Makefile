@@ -20,6 +20,7 @@ COUNT ?= 6
 FOR ?= 1h
 SEED ?=
 SEEDS ?= 100000
+RUN ?=
 
 # Ten minutes show what grows; the other users of FOR are searches, which are never done.
 soak: FOR := $(if $(filter environment,$(origin FOR)),$(FOR),10m)
@@ -74,6 +75,10 @@ sim-table: ## search anew for the seeds that catch the mutants; prints the rows 
 .PHONY: soak
 soak: setup ## load: 10,000 goroutines, overload, and a process that must not grow for FOR=<time>
 	PGASIDE_TEST_FOR=$(FOR) go test -v -count 1 -timeout 0 -run '^(TestTenThousandGoroutines|TestOverload|TestSoak)$$' ./integration
+
+.PHONY: model
+model: ## search all interleavings of the protocol's model with Spin: docs/model; RUN=<its runs> for some
+	@scripts/model $(RUN)
 
 .PHONY: test-unit
 test-unit: ## the tests that need no server
