@@ -49,7 +49,7 @@ func TestTenThousandGoroutines(t *testing.T) { // not parallel: it counts gorout
 					for range operations {
 						b := books[min(r.IntN(keys), r.IntN(keys))] // the low ones are hotter
 						switch n := r.IntN(100); {
-						case n < 3:
+						case n < 1:
 							writes.Add(1)
 							failed.add(b.write(ctx, l.q))
 						case n < 10:
