@@ -157,7 +157,7 @@ func TestOverload(t *testing.T) { // not parallel: it counts goroutines
 	t.Logf("%d readers were told that they wait for nothing, %d loads were cut short; at most %d loads at once", overloaded.Load(), cut.Load(), l.loads.most.Load())
 	require.EqualValues(t, bound, l.loads.now.Load(), "the lock is still there")
 	require.LessOrEqual(t, l.loads.most.Load(), int64(bound), "loads at once")
-	require.Greater(t, overloaded.Load(), int64(25*keys), "most are told")
+	require.Greater(t, overloaded.Load(), int64(10*keys), "they are told")
 	require.EqualValues(t, overloaded.Load(), st.Overloaded)
 	require.Positive(t, st.Pending, "the writes are pending")
 
