@@ -10,7 +10,7 @@ PGASIDE := go run -buildvcs=false ./cmd/pgaside
 
 # A checkout that belongs to another user, as CI has it, can't be stamped with its
 # version; tests that build the command need not care.
-test cover bench proof sim sim-table: export GOFLAGS += -buildvcs=false
+test cover bench proof sim sim-table soak: export GOFLAGS += -buildvcs=false
 
 PKG ?= ./...
 TESTFLAGS ?=
@@ -20,6 +20,10 @@ COUNT ?= 6
 FOR ?= 1h
 SEED ?=
 SEEDS ?= 100000
+RUN ?=
+
+# Ten minutes show what grows; the other users of FOR are searches, which are never done.
+soak: FOR := $(if $(filter environment,$(origin FOR)),$(FOR),10m)
 
 .PHONY: help
 help: ## list the targets
@@ -72,6 +76,14 @@ sim: ## the engine in simulated schedules, and its mutants: SEEDS=<how many> SEE
 .PHONY: sim-table
 sim-table: ## search anew for the seeds that catch the mutants; prints the rows of docs/mutations.md
 	@rows=$$(mktemp) && PGASIDE_SIM_TABLE=$$rows go test -count 1 -run '^TestMutants$$' -timeout 0 ./integration/sim >&2 && cat $$rows
+
+.PHONY: soak
+soak: setup ## load: 10,000 goroutines, overload, and a process that must not grow for FOR=<time>
+	PGASIDE_TEST_FOR=$(FOR) go test -v -count 1 -timeout 0 -run '^(TestTenThousandGoroutines|TestOverload|TestSoak)$$' ./integration
+
+.PHONY: model
+model: ## search all interleavings of the protocol's model with Spin: docs/model; RUN=<its runs> for some
+	@scripts/model $(RUN)
 
 .PHONY: test-unit
 test-unit: ## the tests that need no server

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func documents(t *testing.T) []document {
 		t.Fatal(err)
 	}
 	var docs []document
-	for _, name := range append([]string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}, names...) {
+	for _, name := range append([]string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/model/README.md"}, names...) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -158,6 +159,45 @@ func TestAttackListIsWhole(t *testing.T) {
 	}
 	if n != 62 {
 		t.Errorf("%d attacks, want 62", n)
+	}
+}
+
+// Every switch of the model is in a run of its table, and every run has the switches that the model knows.
+func TestModelRunsEverySwitch(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	known, used := map[string]bool{"PRODUCT": true}, make(map[string]bool)
+	set := make(map[string]bool) // by the model itself
+	model := []string{read("docs/model/lease.pml")}
+	each(`#define (\w+)`, model, func(name string) { set[name] = true })
+	each(`(?:#ifdef |#ifndef |defined\()([A-Z]\w*)`, model, func(name string) {
+		if !set[name] || slices.Contains([]string{"ASYNC", "COLD", "POLL"}, name) {
+			known[name] = true
+		}
+	})
+	runs := 0
+	each("(?m)^\\| `[a-z0-9-]+` \\| `([A-Z0-9 ]+)` \\|", []string{read("docs/model/README.md")}, func(switches string) {
+		runs++
+		for name := range strings.FieldsSeq(switches) {
+			used[name] = true
+			if !known[name] {
+				t.Errorf("docs/model/README.md has a run with %s, which the model does not know", name)
+			}
+		}
+	})
+	for name := range known {
+		if !used[name] {
+			t.Errorf("no run in docs/model/README.md has the switch %s", name)
+		}
+	}
+	if runs == 0 {
+		t.Error("docs/model/README.md has no runs: the pattern is wrong")
 	}
 }
 

@@ -34,6 +34,8 @@ type Cache struct {
 	warm    warmKeys
 	sem     *semaphore.Weighted
 
+	detached *semaphore.Weighted // loads whose reader has gone
+
 	// notBefore, in ms of Redis' clock: cells that were granted earlier are misses. It is the time at which Redis was first
 	// reached again after this process had lost it: an invalidation may have been lost meanwhile.
 	notBefore atomic.Int64
@@ -69,6 +71,8 @@ func newCache(s Store, o Options) *Cache {
 		store:  s,
 		byName: make(map[string]*groupState),
 		sem:    semaphore.NewWeighted(int64(o.MaxFallbackLoads)),
+
+		detached: semaphore.NewWeighted(int64(o.MaxFallbackLoads)),
 	}
 	if o.Disabled {
 		c.store = nil

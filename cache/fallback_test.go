@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -330,5 +331,64 @@ func TestHerdWithoutRedis(t *testing.T) {
 		}
 		w.up()
 		pass(time.Minute)
+	})
+}
+
+// Readers that give up leave no more loads behind than Options.MaxFallbackLoads: a slow source must not have to catch up with
+// everybody who has ever asked.
+func TestAbandonedLoadsAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const bound, readers = 2, 10
+		w := newWorld(t, cache.Options{MaxFallbackLoads: bound})
+		w.put(0, "zero")
+		gate := make(chan struct{})
+		var running, cancelled atomic.Int64
+		w.onLoad = func(ctx context.Context, seen bool) {
+			if seen {
+				return
+			}
+			running.Add(1)
+			defer running.Add(-1)
+			select {
+			case <-gate:
+			case <-ctx.Done():
+				cancelled.Add(1)
+			}
+		}
+		leave := func(first int64) {
+			ctx, cancel := context.WithCancel(t.Context())
+			var gone []*result
+			for id := range int64(readers) {
+				gone = append(gone, w.start(ctx, w.c, users, first+id))
+			}
+			synctest.Wait()
+			if first == 0 {
+				equal(t, "loads under leases", running.Load(), readers)
+			}
+			cancel()
+			synctest.Wait()
+			for _, r := range gone {
+				equal(t, "who gives up is told", errors.Is(r.err, context.Canceled), true)
+			}
+		}
+		leave(0)
+		equal(t, "cancelled", cancelled.Load(), readers-bound)
+		leave(100)
+		equal(t, "cancelled, while others go on", cancelled.Load(), 2*readers-bound)
+		equal(t, "running", running.Load(), bound)
+		patient := []*result{w.startRead(0), w.startRead(100)} // with a load that goes on, or one of their own
+		synctest.Wait()
+		close(gate)
+		synctest.Wait()
+		equal(t, "running", running.Load(), 0)
+		equal(t, "found", patient[0].name, "zero")
+		equal(t, "not found", errors.Is(patient[1].err, errNoRows), true)
+
+		gate = make(chan struct{})
+		leave(200)
+		equal(t, "cancelled, when there is room again", cancelled.Load(), 3*readers-2*bound)
+		close(gate)
+		synctest.Wait()
+		equal(t, "running", running.Load(), 0)
 	})
 }

@@ -1,6 +1,9 @@
 package cache
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // flights holds the loads under a lease that this process makes. A reader may take the value of somebody else's load only if
 // it joined before the fill was sent, and the fill was stored (protocol 4.4). Then no write became visible between the lease's
@@ -22,6 +25,12 @@ type flightKey struct {
 type flight struct {
 	key    flightKey
 	closed bool // nobody may join any more; guarded by flights.mu
+
+	// Guarded by flights.mu.
+	cancel   context.CancelFunc // of the load, once it runs
+	unwanted bool               // the load is not to go on
+	detached bool               // the leader has gone, and the load counts towards Cache.detached
+	ended    bool
 
 	loading chan struct{} // closed when Redis has granted the lease and the load begins
 	loaded  chan struct{} // closed when the leader's own value is there
@@ -66,11 +75,44 @@ func (f *flights) close(fl *flight) {
 	fl.closed = true
 }
 
-// end removes the flight and wakes everybody who still waits for it.
-func (f *flights) end(fl *flight) {
+// begin says how the flight's load, which is about to run, is cancelled.
+func (f *flights) begin(fl *flight, cancel context.CancelFunc) {
 	f.mu.Lock()
-	fl.closed = true
+	defer f.mu.Unlock()
+	fl.cancel = cancel
+	if fl.unwanted {
+		cancel()
+	}
+}
+
+// detach leaves a flight to itself: its leader has gone, and the load is of use to others. Only so many loads may go on like
+// that, or readers that give up and come back would pile up what a slow source has to do; one past the bound is cancelled, and
+// who waits for it goes on from the source.
+func (c *Cache) detach(fl *flight) {
+	f := &c.flights
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case fl.ended:
+	case c.detached.TryAcquire(1):
+		fl.detached = true
+	default:
+		fl.unwanted = true
+		if fl.cancel != nil {
+			fl.cancel()
+		}
+	}
+}
+
+// end removes the flight and wakes everybody who still waits for it.
+func (c *Cache) end(fl *flight) {
+	f := &c.flights
+	f.mu.Lock()
+	fl.closed, fl.ended = true, true
 	delete(f.m, fl.key)
+	if fl.detached {
+		c.detached.Release(1)
+	}
 	f.mu.Unlock()
 	for _, ch := range []chan struct{}{fl.loading, fl.loaded, fl.done} {
 		select {

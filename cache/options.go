@@ -76,6 +76,7 @@ type Options struct {
 
 	// MaxFallbackLoads bounds the loads that run at the same time because Redis could not answer, so that the source
 	// survives the loss of its cache. Readers past the bound wait for their turn, each for as long as its context allows.
+	// It also bounds the loads that go on after their readers have given up; further ones are cancelled.
 	//
 	// Defaults to 64.
 	MaxFallbackLoads int

@@ -120,7 +120,7 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 		case leader:
 			if !r.c.goBackground(func() { r.lead(context.WithoutCancel(ctx), fl, cell) }) {
 				fl.fallback = true
-				r.c.flights.end(fl)
+				r.c.end(fl)
 			}
 			if outcome, err, ok := r.awaitOwn(ctx, fl); ok {
 				return outcome, err
@@ -261,7 +261,7 @@ func (r *read) sourceError(err error) error {
 // lead gets the lease, loads, and fills: the part of a read that several readers may share. ctx is not the caller's: a
 // caller that gives up leaves the load to the others.
 func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
-	defer r.c.flights.end(fl)
+	defer r.c.end(fl)
 	lease := r.acquire(ctx, fl, unusable)
 	if lease == nil {
 		return
@@ -279,6 +279,7 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 	var ls loadState
 	loadCtx, cancel := context.WithTimeout(context.WithValue(ctx, loadKey{}, &ls), r.c.opts.LoadTimeout)
 	unhook := context.AfterFunc(r.c.ctx, cancel) // Close does not wait for the source
+	r.c.flights.begin(fl, cancel)
 	fl.outcome = ReadMiss
 	exited := true
 	defer func() {
@@ -466,6 +467,7 @@ func (r *read) awaitOwn(ctx context.Context, fl *flight) (ReadOutcome, error, bo
 	case <-fl.loaded:
 	case <-ctx.Done():
 		r.abandoned = true
+		r.c.detach(fl)
 		return ReadMiss, ctx.Err(), true
 	}
 	if fl.panic != nil {
