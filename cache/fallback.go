@@ -81,8 +81,10 @@ func (r *read) fallback(ctx context.Context) (ReadOutcome, error) {
 
 // runSlot runs the load of a slot; b is the batch that waits for its result, nil when nobody could join.
 func (r *read) runSlot(ctx context.Context, b *batch) (err error) {
-	if b != nil {
-		r.c.slots.start(r.ref, b)
+	start := func() { // as late as can be: who waits for a turn at the source may still be joined
+		if b != nil {
+			r.c.slots.start(r.ref, b)
+		}
 	}
 	defer func() {
 		r.c.slots.exit(r.ref)
@@ -91,7 +93,7 @@ func (r *read) runSlot(ctx context.Context, b *batch) (err error) {
 		}
 	}()
 	var ls loadState
-	ran, err := r.loadBounded(ctx, &ls)
+	ran, err := r.loadBounded(ctx, &ls, start)
 	if b == nil || b.joiners == 0 || !ran || ctx.Err() != nil {
 		return err
 	}
@@ -111,18 +113,21 @@ func (r *read) runSlot(ctx context.Context, b *batch) (err error) {
 
 // loadAlone is for a result that nobody can share.
 func (r *read) loadAlone(ctx context.Context) error {
-	_, err := r.loadBounded(ctx, new(loadState))
+	_, err := r.loadBounded(ctx, new(loadState), func() {})
 	return err
 }
 
-// loadBounded runs the load when the source has room for it, and reports whether it did.
-func (r *read) loadBounded(ctx context.Context, ls *loadState) (ran bool, err error) {
+// loadBounded runs the load when the source has room for it, and reports whether it did. start is called before the load, or
+// when there will be none.
+func (r *read) loadBounded(ctx context.Context, ls *loadState, start func()) (ran bool, err error) {
 	if !r.c.sem.TryAcquire(1) {
 		if r.c.sem.Acquire(ctx, 1) != nil {
+			start()
 			return false, r.overloaded(ctx)
 		}
 	}
 	defer r.c.sem.Release(1)
+	start()
 	return true, r.runLoad(context.WithValue(ctx, loadKey{}, ls))
 }
 

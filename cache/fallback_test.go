@@ -282,6 +282,46 @@ func TestFallbackIsBounded(t *testing.T) {
 	})
 }
 
+// TestJoinersOfALoadThatWaitsAreOverloaded: a batch whose leader waits for its turn at the source has not begun. Who joins it
+// is told so when his context ends.
+func TestJoinersOfALoadThatWaitsAreOverloaded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{MaxFallbackLoads: 1})
+		w.down()
+		w.put(1, "a")
+		w.put(2, "b")
+		w.onLoad = func(_ context.Context, seen bool) {
+			if !seen {
+				time.Sleep(time.Second)
+			}
+		}
+		first := w.startRead(1)
+		synctest.Wait()
+		leader := w.startRead(1) // waits for the slot, and then behind the other cell for a turn at the source
+		other := w.startRead(2)
+		third := w.startRead(2)
+		pass(500 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		joiner := w.start(ctx, w.c, users, 1)
+		late := w.start(ctx, w.c, users, 2)
+		pass(time.Minute)
+		for _, r := range []*result{first, leader} {
+			equal(t, "value", r.name, "a")
+		}
+		for _, r := range []*result{other, third} {
+			equal(t, "value", r.name, "b")
+		}
+		for _, r := range []*result{joiner, late} {
+			if !errors.Is(r.err, cache.ErrOverloaded) {
+				t.Errorf("got %v", r.err)
+			}
+		}
+		w.up()
+		pass(time.Minute)
+	})
+}
+
 // Loads inside loads must not wait for the bound that the outer one has used up.
 func TestFallbackInsideALoadDoesNotWaitForItself(t *testing.T) {
 	bubble(t, func(t *testing.T) {
