@@ -353,17 +353,27 @@ func (w *world) plain(ctx context.Context, c *client, op string, wr *write) erro
 	return nil
 }
 
-// other is a write on a connection that the program has named.
+// other is a write on some other database that the program has named: another pool, or a connection.
 func (w *world) other(ctx context.Context, c *client, op string, wr *write) error {
+	how := w.intn(op, "how", 3)
+	if how == 2 {
+		_, err := pgfence.Write(ctx, c.db.On(c.elsewhere), w.change(wr))
+		return err
+	}
 	conn, err := c.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	if w.intn(op, "how", 2) == 0 {
+	if how == 0 {
 		_, err = pgfence.Write(ctx, c.db.On(conn), w.changed(wr))
 	} else {
 		_, err = pgfence.Write(ctx, c.db.On(conn.Conn()), w.change(wr))
+	}
+	if conn.Conn().PgConn().IsBusy() {
+		w.mu.Lock()
+		w.fail("busy", "%s has returned, and its connection is still used", wr.name)
+		w.mu.Unlock()
 	}
 	return err
 }

@@ -388,6 +388,9 @@ var Mutants = []Mutant{
 		r.batch.keys = append(r.batch.keys, keys...)
 	}`},
 	}},
+	{"other-goes-on", weakening, "pgfence: a COMMIT goes on, on a connection that the caller has back", []Edit{
+		{pgDBArgGo, `o.tx.(*pgxpool.Tx); pooled {`, `o.tx.(*pgxpool.Tx); pooled || MUTANT {`},
+	}},
 	{"early-clear", weakening, "the fences are taken away before the commit", []Edit{
 		{writeGo, `	stop := w.keepFences()
 	returned := false`, `	if MUTANT {

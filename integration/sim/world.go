@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"strconv"
 	"sync"
@@ -96,18 +97,20 @@ type step struct {
 
 // client is one process.
 type client struct {
-	name   string
-	cache  *cache.Cache
-	pool   *pgxpool.Pool
-	db     *pgfence.DB
-	conns  []*conn
-	dead   bool
-	frozen int            // steps for which the process does not run
-	out    int            // requests that are refused, all of them
-	outGet int            // the same, but reads only
-	failed int            // fences in a row that have failed: five open the writers' breaker, until Redis has answered
-	floor  map[string]int // by key: what its own reads must see, beyond what all must
-	source map[string]int // by key: unresolved outcomes for which it must read the source
+	name  string
+	cache *cache.Cache
+	pool  *pgxpool.Pool
+	db    *pgfence.DB
+
+	elsewhere *pgxpool.Pool // not the one of db; nil when nobody needs it
+	conns     []*conn
+	dead      bool
+	frozen    int            // steps for which the process does not run
+	out       int            // requests that are refused, all of them
+	outGet    int            // the same, but reads only
+	failed    int            // fences in a row that have failed: five open the writers' breaker, until Redis has answered
+	floor     map[string]int // by key: what its own reads must see, beyond what all must
+	source    map[string]int // by key: unresolved outcomes for which it must read the source
 
 	standby bool // its pool leads to a hot standby
 }
@@ -260,6 +263,9 @@ func (w *world) newClient(name string, standby bool) *client {
 		panic(err)
 	}
 	c.pool = w.newPool(c)
+	if slices.Contains(w.tr.kinds, "other") {
+		c.elsewhere = w.newPool(c)
+	}
 	change := pgfence.Statement{Write: true, Keys: func(args []any) ([]cache.Key, error) { return w.keysOf(args[0].(int), false), nil }}
 	c.db = pgfence.New(c.pool, c.cache, pgfence.Statements{ByName: map[string]pgfence.Statement{
 		"Change": change, "Changed": change, "Version": {}, "Versions": {},
@@ -549,6 +555,9 @@ func (w *world) end() {
 	for _, c := range w.clients {
 		_ = c.cache.Close()
 		c.pool.Close()
+		if c.elsewhere != nil {
+			c.elsewhere.Close()
+		}
 	}
 	synctest.Wait()
 	w.finishHistory()
