@@ -70,7 +70,7 @@ fuzz: ## look for input that breaks something: FOR=<time for each target>, make 
 	done
 
 .PHONY: sim
-sim: ## the engine in simulated schedules, and its mutants: SEEDS=<how many> SEED=<one to repeat>
+sim: ## the engine and pgfence in simulated schedules, and its mutants: SEEDS=<how many> SEED=<one to repeat>
 	PGASIDE_SIM_SEEDS=$(SEEDS) PGASIDE_SIM_SEED=$(SEED) go test -v -count 1 -timeout 0 ./integration/sim
 
 .PHONY: sim-table

@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,8 +178,12 @@ func (p *pending) ready() (keys []Key, gens []int, reqs [][]WipeRequest, groups 
 	}
 	for g, e := range p.groups {
 		if e.holds == 0 {
-			groups, ggens = append(groups, g), append(ggens, e.gen)
+			groups = append(groups, g)
 		}
+	}
+	slices.SortFunc(groups, func(a, b *groupState) int { return strings.Compare(a.name, b.name) }) // the same each time
+	for _, g := range groups {
+		ggens = append(ggens, p.groups[g].gen)
 	}
 	if len(keys) == 0 && len(groups) == 0 {
 		p.draining = false

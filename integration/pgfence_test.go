@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgaside/pgaside/cache"
+	"github.com/pgaside/pgaside/cache/pgfence"
 	"github.com/pgaside/pgaside/cached"
 	"github.com/pgaside/pgaside/internal/migrate"
 	"github.com/pgaside/pgaside/internal/servers"
@@ -722,4 +723,41 @@ func TestPgfenceClosedAndDisabled(t *testing.T) {
 	require.EqualValues(t, 1, count())
 	require.Empty(t, w.fields(ctx, w.redisKey("session", s.ID)))
 	require.Zero(t, w.pool.Stat().AcquiredConns())
+}
+
+// TestPgfenceReadsBeforeItWrites: a write on the pool whose first statement changes nothing is fenced as well. What was known of
+// the transaction after that statement, that it had written nothing, does not hold after the next.
+func TestPgfenceReadsBeforeItWrites(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	w.counters(ctx, 1)
+	var fences atomic.Int64
+	p := w.process(func(o *cache.Options) {
+		o.Failpoint = func(_ context.Context, name string) {
+			if name == "after-fence" {
+				fences.Add(1)
+			}
+		}
+	})
+	other := w.process()
+	for want := int64(1); want <= 3; want++ {
+		_, err := other.read(ctx, 0)
+		require.NoError(t, err)
+		_, err = pgfence.Write(ctx, p.db, func(ctx context.Context, d pgfence.DBTX) (int64, []cache.Key, error) {
+			var v int64
+			for range want {
+				if err := d.QueryRow(ctx, "select version from counters where id = 0").Scan(&v); err != nil {
+					return 0, nil, err
+				}
+			}
+			_, err := d.Exec(ctx, "update counters set version = $1 where id = 0", v+1)
+			return v + 1, []cache.Key{counterGroup.Key(0)}, err
+		})
+		require.NoError(t, err)
+		require.Equal(t, want, fences.Load(), "the commit was fenced")
+		got, err := other.read(ctx, 0)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 }

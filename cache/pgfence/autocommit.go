@@ -181,8 +181,9 @@ func (s *autocommit) next(ctx context.Context) error {
 		_, err := s.conn.Exec(ctx, "begin")
 		return err
 	}
+	err := s.closeBatch()
 	s.known = false // the statement that comes may be the first that writes
-	return s.closeBatch()
+	return err
 }
 
 // closeBatch reads the state that came along with the first statement.

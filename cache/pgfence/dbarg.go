@@ -166,7 +166,14 @@ func (o *otherTx) commit(ctx context.Context, keys []cache.Key) error {
 	}
 	return o.core.cache.Write(ctx, keys, func(ctx context.Context) (cache.Outcome, error) {
 		o.ended = true
-		return detached(ctx, func(ctx context.Context) (cache.Outcome, error) { return o.execCommit(ctx, st) })
+		if _, pooled := o.tx.(*pgxpool.Tx); pooled { // its connection is nobody else's until it has ended
+			return detached(ctx, func(ctx context.Context) (cache.Outcome, error) { return o.execCommit(ctx, st) })
+		}
+		// The connection may be the caller's own, who uses it again, or gives it back, as soon as we return. So nothing goes on in
+		// the background: a context that ends now costs the connection, and the outcome is asked for.
+		ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+		defer cancel()
+		return o.execCommit(ctx, st)
 	})
 }
 

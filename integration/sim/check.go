@@ -8,7 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/pgaside/pgaside/cache"
+	"github.com/pgaside/pgaside/cache/pgfence"
 )
 
 // The bound on every read. A version is firm under a key from the moment on at which nothing older may be read any more:
@@ -126,10 +130,13 @@ func (w *world) acknowledged(wr *write, err error) {
 	wr.returned = true
 	w.result.Writes++
 	w.logf("    %s has returned: %v", wr.name, err)
-	if wr.state == commitOpen && err == nil {
+	if wr.state != commitDone && err == nil {
 		w.fail("ack", "%s was acknowledged and not committed", wr.name)
 	}
-	if errors.Is(err, cache.ErrOutcomeUnknown) && wr.resolvable && !wr.resolved {
+	if wr.state == commitDone && rolledBack(err) {
+		w.fail("ack", "%s was committed, and said to be rolled back: %v", wr.name, err)
+	}
+	if errors.Is(err, cache.ErrOutcomeUnknown) && !wr.resolved {
 		wr.sourced = true
 		w.sourceOnly(wr, 1)
 	}
@@ -144,7 +151,9 @@ func (w *world) acknowledged(wr *write, err error) {
 		}
 		st := wr.v.st[k.redis]
 		excused := wr.failed[k.redis] || wr.lost[k.redis] || st.ttlOnly || pending
-		if !st.firm && !excused {
+		// In a transaction from elsewhere they are invalidated when the watcher has seen the commit, and nobody waits for it.
+		later := wr.unguarded && k.mode == cache.AfterCommit
+		if !st.firm && !excused && !later {
 			if !wr.whole {
 				st.firm, st.by = true, w.q
 			} else if st.epoch.IsZero() {
@@ -156,6 +165,14 @@ func (w *world) acknowledged(wr *write, err error) {
 			wr.c.floor[k.redis] = max(wr.c.floor[k.redis], wr.v.n)
 		}
 	}
+}
+
+// rolledBack reports whether an error says that nothing was committed.
+func rolledBack(err error) bool {
+	var pgErr *pgconn.PgError
+	return err != nil && !errors.Is(err, cache.ErrOutcomeUnknown) &&
+		(errors.Is(err, pgfence.ErrCommitTooLate) || errors.Is(err, cache.ErrFence) || errors.Is(err, pgx.ErrTxCommitRollback) ||
+			errors.Is(err, errChangedMind) || errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR")
 }
 
 // recovered notes that a client whose Redis was lost has reached it again: what was stored before it does not use.
@@ -189,6 +206,9 @@ func (w *world) begin(c *client, op string, k *keyName) *reading {
 			rd.floor, rd.why = n, "the outcome of a commit is open, so that it must come from the source"
 		}
 	}
+	if c.standby { // it answers for itself
+		rd.floor = 0
+	}
 	w.reading[rd] = true
 	return rd
 }
@@ -204,7 +224,7 @@ func (w *world) finish(rd *reading, n int, err error) {
 	w.result.Reads++
 	latest := w.latest(rd.k.row).n
 	w.logf("    %s.%s has read version %d of %s, %v (from %d to %d)", rd.c.name, rd.op, n, rd.k.redis, err, rd.floor, latest)
-	if errors.Is(err, errNoRows) {
+	if errors.Is(err, pgx.ErrNoRows) {
 		for n = rd.floor; n <= latest && !w.rows[rd.k.row][n].gone(); n++ {
 		}
 		if n > latest {
@@ -215,7 +235,7 @@ func (w *world) finish(rd *reading, n int, err error) {
 		return
 	}
 	if err != nil {
-		if !errors.Is(err, errSource) && !errors.Is(err, context.DeadlineExceeded) {
+		if !(w.troubled && errors.Is(err, errSource)) && !(w.troubled && errors.Is(err, errReset)) && !errors.Is(err, context.DeadlineExceeded) {
 			w.fail("error", "%s.%s failed: %v", rd.c.name, rd.op, err)
 		}
 		return
@@ -246,14 +266,14 @@ func (w *world) checkRest() {
 		})
 	}
 	w.mu.Unlock()
-	fresh := w.newClient("fresh")
+	fresh := w.newClient("fresh", false)
 	w.clients = append(w.clients, fresh)
 	for _, wait := range []bool{false, true} {
 		if wait {
 			w.pass(w.ttl() + w.fillLag)
 		}
 		for _, c := range w.clients {
-			if c.dead {
+			if c.dead || c.standby {
 				continue
 			}
 			for _, k := range w.keys {
@@ -280,7 +300,7 @@ func (w *world) readAtRest(c *client, k *keyName, again bool) {
 			w.mu.Lock()
 			rd := w.begin(c, "rest", k)
 			w.mu.Unlock()
-			v, err := cache.Read(context.Background(), c.cache, k.group.Key(k.row), cell, w.loader(c, k.row))
+			v, err := pgfence.Read(context.Background(), c.db, k.group.Key(k.row), cell, loader(k.row))
 			w.finish(rd, v.V, err)
 			synctest.Wait()
 		}
@@ -316,6 +336,9 @@ func (e Event) String() string {
 }
 
 func (w *world) record(rd *reading, n int) {
+	if rd.c.standby {
+		return
+	}
 	w.history[rd.k.redis] = append(w.history[rd.k.redis], Event{
 		Client: actorOf(rd.op), Version: n, Start: rd.started, End: w.event() + 1,
 	})

@@ -54,6 +54,11 @@ func (w *world) happens(s *step) bool {
 	if pause { // the process stands still, and the world goes on
 		s.c.frozen = 10 + w.intn(s.name, "steps", 60)
 		w.logf("    %s stands still before %s", s.c.name, s.name)
+		for _, wr := range w.open {
+			if wr.c == s.c && wr.unguarded { // nothing keeps its commit from coming when the fence has run out
+				wr.unrenewed = true
+			}
+		}
 	}
 	w.mu.Unlock()
 	if pause {
@@ -185,12 +190,18 @@ func (w *world) crash(at string) {
 			s.run()
 		}
 	}
+	for _, cn := range c.conns {
+		cn.breakOff()
+	}
 	go c.cache.Close() //nolint:errcheck // ends its background work
 }
 
 // visible makes a commit visible.
 func (w *world) visible(wr *write) {
 	wr.state = commitDone
+	if wr.begun.IsZero() {
+		wr.begun = time.Now()
+	}
 	v := &version{n: len(w.rows[wr.row]), at: time.Now(), q: w.q, w: wr, st: make(map[string]*status)}
 	wr.v = v
 	w.rows[wr.row] = append(w.rows[wr.row], v)

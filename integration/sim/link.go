@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -184,8 +185,8 @@ func (l *link) Get(ctx context.Context, at cache.CellRef, extra []string) ([]byt
 }
 
 func short(cell []byte) string {
-	if len(cell) > 0 && cell[0] == 'V' && len(cell) > 19 {
-		return "V…" + string(cell[19:])
+	if len(cell) > 18 && cell[0] == 'V' {
+		return "V…" + string(cell[min(19, len(cell)):])
 	}
 	return string(cell)
 }
@@ -239,9 +240,11 @@ func (l *link) Fill(ctx context.Context, reqs []cache.FillRequest) []cache.FillR
 	v, err := ask(ctx, l, "fill", name, func() []cache.FillReply {
 		l.w.fillLag = max(l.w.fillLag, time.Since(sent))
 		out := l.w.store.Fill(context.Background(), reqs)
+		var lines []string
 		for i := range out {
-			l.w.logf("    %s %s %q: stored %t", reqs[i].Key, reqs[i].Field, short(reqs[i].Cell), out[i].Stored)
+			lines = append(lines, fmt.Sprintf("    %s %s %q: stored %t", reqs[i].Key, reqs[i].Field, short(reqs[i].Cell), out[i].Stored))
 		}
+		l.w.logSorted(lines)
 		return out
 	}, nil)
 	if err != nil {
@@ -260,10 +263,12 @@ func (l *link) Wipe(ctx context.Context, reqs []cache.WipeRequest, replicas int)
 	w, c := l.w, l.c
 	exec := func() []cache.WipeReply {
 		out := w.store.Wipe(context.Background(), reqs, replicas)
+		var lines []string
 		for i, r := range reqs {
 			w.wiped(r)
-			w.logf("    %s add %.4s remove %.4s: found %t", r.Key, r.Add, r.Remove, out[i].Found)
+			lines = append(lines, fmt.Sprintf("    %s add %s remove %s: found %t", r.Key, w.fenceOf(r.Add), w.fenceOf(r.Remove), out[i].Found))
 		}
+		w.logSorted(lines)
 		if replicas > 0 && w.tr.failover {
 			w.replicate()
 		}
@@ -284,7 +289,7 @@ func (l *link) Wipe(ctx context.Context, reqs []cache.WipeRequest, replicas int)
 			}
 			return exec()
 		}
-		w.marking(ctx, c, reqs)
+		w.marking(ctx, reqs)
 		op = "mark"
 	case remove != "":
 		if wr := w.tokens[remove]; wr != nil {
@@ -297,6 +302,22 @@ func (l *link) Wipe(ctx context.Context, reqs []cache.WipeRequest, replicas int)
 		return failAll(reqs, err)
 	}
 	return v
+}
+
+// logSorted notes what one request does at the same time. What is pending, for one, comes in any order.
+func (w *world) logSorted(lines []string) {
+	sort.Strings(lines)
+	for _, line := range lines {
+		w.logf("%s", line)
+	}
+}
+
+// fenceOf says whose fence it is.
+func (w *world) fenceOf(token string) string {
+	if wr := w.tokens[token]; wr != nil {
+		return "the fence of " + wr.name
+	}
+	return "nothing"
 }
 
 func failAll(reqs []cache.WipeRequest, err error) []cache.WipeReply {

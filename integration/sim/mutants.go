@@ -13,7 +13,7 @@ type Mutant struct {
 	Name   string // of the switch
 	Of     string // the hole, the amendment, or "weakening"
 	Breaks string
-	Edits  []Edit // of the engine or of the store's scripts; none: a switch of the simulated writer
+	Edits  []Edit // of the engine, of pgfence, or of the store's scripts; none: a switch of the simulated program
 }
 
 // Edit replaces a text that must be there exactly once. MUTANT stands for the question whether the mutant is switched on: all
@@ -31,6 +31,15 @@ const (
 	envelopeGo = "cache/envelope.go"
 	readManyGo = "cache/readmany.go"
 	storeGo    = "cache/cachetest/store.go"
+
+	pgCommitGo     = "cache/pgfence/commit.go"
+	pgAutocommitGo = "cache/pgfence/autocommit.go"
+	pgTxGo         = "cache/pgfence/tx.go"
+	pgGuardGo      = "cache/pgfence/guard.go"
+	pgForeignGo    = "cache/pgfence/foreign.go"
+	pgDBGo         = "cache/pgfence/db.go"
+	pgDBArgGo      = "cache/pgfence/dbarg.go"
+	pgBatchGo      = "cache/pgfence/batch.go"
 )
 
 // Mutants are all of them, in the order of docs/mutations.md.
@@ -53,13 +62,44 @@ var Mutants = []Mutant{
 		stop()`, `	if o.Known() || MUTANT {
 		stop()`},
 	}},
+	{"unknown-is-rolled-back", "H2", "pgfence: an outcome that nobody knows is taken for a rollback", []Edit{
+		{pgCommitGo, `	return cache.InDoubt(co.resolver(*st.xid)), fmt.Errorf("%w: %w", cache.ErrOutcomeUnknown, err)`, `	if MUTANT {
+		return cache.RolledBack, fmt.Errorf("%w: %w", cache.ErrOutcomeUnknown, err)
+	}
+	return cache.InDoubt(co.resolver(*st.xid)), fmt.Errorf("%w: %w", cache.ErrOutcomeUnknown, err)`},
+	}},
+	{"safe-to-retry", "H2", "pgfence: what pgconn.SafeToRetry says of a broken connection is believed", []Edit{
+		{pgCommitGo, `	// pgconn.SafeToRetry is not asked:`, `	if MUTANT && pgconn.SafeToRetry(err) {
+		return cache.RolledBack, err
+	}
+	// pgconn.SafeToRetry is not asked:`},
+	}},
+	{"fatal-is-rolled-back", "H2", "pgfence: a backend that is ended during COMMIT is taken to have rolled back", []Edit{
+		{pgCommitGo, `	if errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR" {
+		if pg.TxStatus()`, `	if errors.As(err, &pgErr) && (pgErr.SeverityUnlocalized == "ERROR" || MUTANT) {
+		if pg.TxStatus()`},
+	}},
+	{"in-progress-is-aborted", "H2", "pgfence: a transaction that is in progress is taken for one that was rolled back", []Edit{
+		{pgCommitGo, `			case status == "aborted":`, `			case status == "aborted", status == "in progress" && MUTANT:`},
+	}},
+	{"other-is-rolled-back", "H2", "pgfence: the same as unknown-is-rolled-back, on some other database", []Edit{
+		{pgDBArgGo, `	return cache.InDoubt(o.core.resolver(*st.xid)), fmt`, `	if MUTANT {
+		return cache.RolledBack, fmt.Errorf("%w: %w", cache.ErrOutcomeUnknown, err)
+	}
+	return cache.InDoubt(o.core.resolver(*st.xid)), fmt`},
+	}},
 	{"share-unstored", "H3", "a flight's value is shared although its fill was lost", []Edit{
 		{readGo, `	if r.fill(ctx, fill) {`, `	if r.fill(ctx, fill) || MUTANT && storable {`},
 	}},
 	{"share-late", "H3", "a reader may join a flight after its fill was sent", []Edit{
 		{flightGo, `		return fl, false, fl.closed`, `		return fl, false, fl.closed && !MUTANT`},
 	}},
-	{"no-guard", "H4", "a COMMIT may begin when its fence has run out", nil},
+	{"no-guard", "H4", "pgfence: a COMMIT may begin when its fence has run out", []Edit{
+		{pgCommitGo, `	deadline := st.at.Add(commitGuard)`, `	if MUTANT {
+		st.at = st.at.Add(24 * time.Hour)
+	}
+	deadline := st.at.Add(commitGuard)`},
+	}},
 	{"no-renewal", "H4", "fences are not renewed while a COMMIT hangs", []Edit{
 		{writeGo, `	if len(w.marked) == 0 {
 		return func() {}`, `	if len(w.marked) == 0 || MUTANT {
@@ -93,7 +133,62 @@ var Mutants = []Mutant{
 		return readSource`, `c.closed.Load() || Loading(ctx) && !MUTANT {
 		return readSource`},
 	}},
-	{"guard-from-commit", "4.11.5", "the guard counts from the COMMIT, and not from before the fence", nil},
+	{"tx-read-stored", "4.11.3", "pgfence: a read inside a transaction does not say so", []Edit{
+		{pgDBGo, `func (db *DB) Source(ctx context.Context) DBTX {
+	if db.bypasses() {`, `func (db *DB) Source(ctx context.Context) DBTX {
+	if db.bypasses() && !MUTANT {`},
+	}},
+	{"tx-read-cached", "4.11.3", "pgfence: a transaction reads from the cache", []Edit{
+		{pgDBGo, `	if db.bypasses() {
+		return load(ctx, db.Source(ctx))
+	}
+	return cache.Read(`, `	if db.bypasses() && !MUTANT {
+		return load(ctx, db.Source(ctx))
+	}
+	return cache.Read(`},
+	}},
+	{"standby-stored", "4.11.3", "pgfence: what a hot standby answers is stored", []Edit{
+		{pgDBGo, `ParameterStatus("in_hot_standby") == "on" {`, `ParameterStatus("in_hot_standby") == "on" && !MUTANT {`},
+	}},
+	{"fence-after-commit", "4.11.4", "pgfence: the fence is asked for after the COMMIT", []Edit{
+		{pgCommitGo, `	called := false
+`, `	if MUTANT {
+		outcome, err := co.commit(ctx, conn, st, commitSQL)
+		_ = co.cache.Write(ctx, keys, func(context.Context) (cache.Outcome, error) { return outcome, nil })
+		return err
+	}
+	called := false
+`},
+	}},
+	{"old-state", "4.11.4", "pgfence: what was known of a transaction is believed after one more statement", []Edit{
+		{pgAutocommitGo, `	s.known = false // the`, `	s.known = s.known && MUTANT // the`},
+	}},
+	{"guard-from-commit", "4.11.5", "pgfence: the guard counts from the COMMIT, and not from before the fence", []Edit{
+		{pgCommitGo, `	results, err := pg.Exec(`, `	if MUTANT {
+		_ = conn.QueryRow(ctx, sqlState).Scan(&st.xid, &st.at)
+	}
+	results, err := pg.Exec(`},
+	}},
+	{"guard-by-own-clock", "4.11.5", "pgfence: the guard counts from the process' time, and Postgres has another", []Edit{
+		{pgCommitGo, `	err := co.cache.Write(ctx, keys, func`, `	if MUTANT {
+		st.at = time.Now()
+	}
+	err := co.cache.Write(ctx, keys, func`},
+	}},
+	{"xid-after-commit", "4.11.6", "pgfence: the id of a transaction is not known when its COMMIT goes unanswered", []Edit{
+		{pgCommitGo, `	return func(ctx context.Context) (cache.Outcome, error) {
+		for wait`, `	if MUTANT {
+		return func(context.Context) (cache.Outcome, error) { return cache.Outcome{}, nil }
+	}
+	return func(ctx context.Context) (cache.Outcome, error) {
+		for wait`},
+	}},
+	{"commit-cancelled", "4.11.6", "pgfence: a COMMIT whose caller has left is taken for one that was rolled back", []Edit{
+		{pgCommitGo, `		return cache.InDoubt(func(ctx context.Context)`, `		if MUTANT {
+			return cache.RolledBack, fmt.Errorf("%w: %w", cache.ErrOutcomeUnknown, ctx.Err())
+		}
+		return cache.InDoubt(func(ctx context.Context)`},
+	}},
 	{"unknown-not-pending", "4.11.6", "aftercommit keys are served from the cache while the outcome is open", []Edit{
 		{writeGo, `	w.c.pending.hold(w.after, "")
 	ok :=`, `	if !MUTANT {
@@ -109,6 +204,31 @@ var Mutants = []Mutant{
 		}
 		w.finish(w.c.ctx, o, true)
 		w.c.pending.release(w.after)`},
+	}},
+	{"foreign-not-watched", "4.11.7", "pgfence: nobody asks what became of a transaction from elsewhere: its fences are not renewed", []Edit{
+		{pgForeignGo, `	found, _ := f.core.watches`, `	if MUTANT {
+		return cache.Outcome{}, nil
+	}
+	found, _ := f.core.watches`},
+	}},
+	{"foreign-cleared", "4.11.7", "pgfence: the fences of a transaction from elsewhere are taken away at once", []Edit{
+		{pgForeignGo, `		return cache.InDoubt(func(ctx context.Context)`, `		if MUTANT {
+			return cache.Committed, nil
+		}
+		return cache.InDoubt(func(ctx context.Context)`},
+	}},
+	{"foreign-goes-on", "4.11.7", "pgfence: a transaction from elsewhere may be committed although its fence has failed", []Edit{
+		{pgAutocommitGo, `fenceErr != nil {
+			db.foreign.abort(ctx)`, `fenceErr != nil {
+			if MUTANT {
+				return zero, errors.Join(err, fenceErr)
+			}
+			db.foreign.abort(ctx)`},
+	}},
+	{"foreign-keys-unknown", "4.11.7", "pgfence: a transaction from elsewhere may be committed although nobody knows what it has changed", []Edit{
+		{pgAutocommitGo, `		if keysUnknown(err) {
+			db.foreign`, `		if keysUnknown(err) && !MUTANT {
+			db.foreign`},
 	}},
 	{"breaker-before-fence", "4.11.8", "the readers' breaker keeps writers from fencing", []Edit{
 		{writeGo, `	if w.c.writes.isOpen() {`, `	if w.c.writes.isOpen() || MUTANT && w.c.reads.isOpen() {`},
@@ -168,6 +288,19 @@ var Mutants = []Mutant{
 }
 
 // maxAttempts bounds`},
+	}},
+	{"round-the-pool", "4.11.21", "pgfence: a write that goes round the decorator is not fenced", []Edit{
+		{pgGuardGo, `	if len(keys) == 0 { // some`, `	if len(keys) == 0 || MUTANT { // some`},
+	}},
+	{"round-the-tx", "4.11.21", "pgfence: the same in a transaction", []Edit{
+		{pgTxGo, `	tx.root.collect(keys, nil)`, `	if !MUTANT {
+		tx.root.collect(keys, nil)
+	}`},
+	}},
+	{"round-the-foreign", "4.11.21", "pgfence: the same in a transaction from elsewhere", []Edit{
+		{pgGuardGo, `	if err != nil || len(keys) == 0 {
+		return err`, `	if err != nil || len(keys) == 0 || MUTANT {
+		return err`},
 	}},
 
 	{"renewed-ttl", weakening, "each fill renews the TTL of the key", []Edit{
@@ -230,6 +363,33 @@ var Mutants = []Mutant{
 		return nil
 	}
 	replies, err := w.mark(ctx)`},
+	}},
+	{"savepoint-drops-keys", weakening, "pgfence: what a transaction has changed is forgotten when it rolls back to a savepoint", []Edit{
+		{pgTxGo, `		return tx.inner.Rollback(ctx)`, `		if MUTANT {
+			tx.root.mu.Lock()
+			tx.root.keys = nil
+			tx.root.mu.Unlock()
+		}
+		return tx.inner.Rollback(ctx)`},
+	}},
+	{"keys-unknown", weakening, "pgfence: a transaction is committed although nobody knows what it has changed", []Edit{
+		{pgTxGo, `	if r.broken != nil {
+		rollback`, `	if r.broken != nil && !MUTANT {
+		rollback`},
+	}},
+	{"other-not-fenced", weakening, "pgfence: a write on some other database is not fenced", []Edit{
+		{pgDBArgGo, `	return o.core.cache.Write(ctx, keys, func`, `	if MUTANT {
+		keys = nil
+	}
+	return o.core.cache.Write(ctx, keys, func`},
+	}},
+	{"batch-rows-unread", weakening, "pgfence: the rows of a batch do not tell its keys", []Edit{
+		{pgBatchGo, `	r.batch.keys = append(r.batch.keys, keys...)`, `	if !MUTANT {
+		r.batch.keys = append(r.batch.keys, keys...)
+	}`},
+	}},
+	{"other-goes-on", weakening, "pgfence: a COMMIT goes on, on a connection that the caller has back", []Edit{
+		{pgDBArgGo, `o.tx.(*pgxpool.Tx); pooled {`, `o.tx.(*pgxpool.Tx); pooled || MUTANT {`},
 	}},
 	{"early-clear", weakening, "the fences are taken away before the commit", []Edit{
 		{writeGo, `	stop := w.keepFences()
@@ -383,7 +543,9 @@ func Overlay(root, dir string) (file string, err error) {
 			texts[e.File] = strings.Replace(text, e.Old, strings.ReplaceAll(e.New, "MUTANT", fmt.Sprintf("mutant(%q)", m.Name)), 1)
 		}
 	}
-	for pkg, path := range map[string]string{"cache": "cache/mutant_overlay.go", "cachetest": "cache/cachetest/mutant_overlay.go"} {
+	for pkg, path := range map[string]string{
+		"cache": "cache/mutant_overlay.go", "cachetest": "cache/cachetest/mutant_overlay.go", "pgfence": "cache/pgfence/mutant_overlay.go",
+	} {
 		texts[path] = "package " + pkg + "\n\nimport \"os\"\n\nvar mutantName = os.Getenv(\"" + MutantEnv + "\")\n\nfunc mutant(name string) bool { return name == mutantName }\n"
 	}
 	replace := make(map[string]string)

@@ -2,12 +2,14 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgaside/pgaside/cache"
+	"github.com/pgaside/pgaside/cache/pgfence"
 )
 
 // traits are what a seed is about: each leaves most things out, so that what it has comes often enough to meet.
@@ -28,6 +30,11 @@ type traits struct {
 
 	quiet     bool // it is about a failover between a fence and its end
 	lostRedis bool // it is about clients that come back after a failover
+
+	database float64       // faults of what is asked of the database
+	dbClock  time.Duration // how far it is off
+	standby  bool          // the last client's pool leads to a hot standby
+	behind   int           // by how many steps
 
 	hang     bool // a COMMIT may take longer than a fence lives
 	failover bool
@@ -93,6 +100,13 @@ func (w *world) draw() traits {
 			t.focusFate = fateDuplicate
 		}
 	}
+	if t.faults > 0 && chance("database", 0.6) {
+		t.database = t.faults / 4
+	}
+	if chance("database alone", 0.08) {
+		t.database = 0.15
+	}
+	t.dbClock = []time.Duration{0, 0, time.Hour, -time.Hour}[pick("clock", 4)]
 	if t.hang = chance("hang", 0.1); t.hang {
 		t.ticks = 0.02
 		t.ops += 2
@@ -125,13 +139,15 @@ func (w *world) draw() traits {
 		t.ticks, t.waits = 0.2, []time.Duration{20 * time.Millisecond, 600 * time.Millisecond, 1100 * time.Millisecond}
 		t.ops += 4
 	}
-	t.kinds = []string{"read", "read", "read", "read", "read", "write", "write", "cells"}
+	t.kinds = []string{"read", "read", "read", "read", "read", "write", "tx", "cells"}
 	add := func(p float64, kinds ...string) {
 		if chance(kinds[0], p) {
 			t.kinds = append(t.kinds, kinds...)
 		}
 	}
 	add(0.3, "many", "many")
+	add(0.2, "plain", "plain")
+	add(0.1, "other", "other")
 	add(0.2, "dirty", "dirty")
 	add(0.2, "told", "told")
 	add(0.15, "void", "void", "void")
@@ -153,7 +169,7 @@ func (w *world) draw() traits {
 			t.focusOp, t.focusFate = "bump", fateDuplicate
 		}
 	case chance("writes", 0.1):
-		t.kinds = []string{"read", "read", "write", "write"}
+		t.kinds = []string{"read", "read", "write", "tx"}
 		t.clients, t.rows = 1+pick("writes", 2), 1
 		if chance("refused fences", 0.6) {
 			t.focusOp, t.focusFate = "mark", fateRefused
@@ -166,6 +182,10 @@ func (w *world) draw() traits {
 	if t.happen["outage"]+t.happen["outage of reads"] > 0 {
 		t.ops += 4
 		t.clients = 2
+	}
+	if chance("standby", 0.06) {
+		t.standby, t.behind = true, 10+pick("behind", 60)
+		t.clients = max(2, t.clients)
 	}
 	return t
 }
@@ -187,6 +207,9 @@ func (w *world) actor(name string, c *client) {
 	for i := range w.tr.ops {
 		op := name + "." + strconv.Itoa(i)
 		kind := w.tr.kinds[w.intn(op, "kind", len(w.tr.kinds))]
+		if c.standby && kind != "many" && kind != "nested" && kind != "cells" {
+			kind = "read"
+		}
 		if w.cfg.Without[kind+" "+op] {
 			continue
 		}
@@ -212,28 +235,24 @@ func (w *world) do(c *client, op, kind string) {
 			defer cancel()
 		}
 		w.read(ctx, c, op, k, func(ctx context.Context) (row, error) {
-			return cache.Read(ctx, c.cache, k.group.Key(k.row), getRow.Cell(), w.loader(c, r))
+			return pgfence.Read(ctx, c.db, k.group.Key(k.row), getRow.Cell(), loader(r))
 		})
 	case "cells":
 		w.read(ctx, c, op, k, func(ctx context.Context) (row, error) {
-			return cache.Read(ctx, c.cache, k.group.Key(k.row), getRow.Cell(w.intn(op, "cell", w.tr.cells)), w.loader(c, r))
+			return pgfence.Read(ctx, c.db, k.group.Key(k.row), getRow.Cell(w.intn(op, "cell", w.tr.cells)), loader(r))
 		})
 	case "nested":
 		// A result under a fenced key that is made of one under a key that is invalidated after the commit only.
 		k, inner := w.keyOf(r, 0), w.keyOf(r, 1)
 		w.read(ctx, c, op, k, func(ctx context.Context) (row, error) {
-			return cache.Read(ctx, c.cache, k.group.Key(r), nestedRow.Cell(), func(ctx context.Context) (row, error) {
-				return cache.Read(ctx, c.cache, inner.group.Key(r), getRow.Cell(), w.loader(c, r))
+			return pgfence.Read(ctx, c.db, k.group.Key(r), nestedRow.Cell(), func(ctx context.Context, _ pgfence.DBTX) (row, error) {
+				return pgfence.Read(ctx, c.db, inner.group.Key(r), getRow.Cell(), loader(r))
 			})
 		})
 	case "many":
 		w.readMany(ctx, c, op, k.group)
-	case "write":
-		w.write(ctx, c, op, r, false, false)
-	case "whole":
-		w.write(ctx, c, op, r, true, false)
-	case "dirty":
-		w.write(ctx, c, op, r, false, true)
+	case "write", "tx", "whole", "dirty", "plain", "other":
+		w.write(ctx, c, op, kind, r)
 	case "foreign":
 		w.foreign(ctx, c, op, r, "")
 	case "told", "void":
@@ -243,11 +262,8 @@ func (w *world) do(c *client, op, kind string) {
 
 func (w *world) keyOf(r, g int) *keyName { return w.keys[r*len(w.tr.groups)+g] }
 
-func (w *world) loader(c *client, r int) func(context.Context) (row, error) {
-	return func(ctx context.Context) (row, error) {
-		n, err := w.load(ctx, c, r)
-		return row{r, n}, err
-	}
+func loader(r int) func(context.Context, pgfence.DBTX) (row, error) {
+	return func(ctx context.Context, d pgfence.DBTX) (row, error) { return readVersion(ctx, d, r) }
 }
 
 // readMany reads all rows of a group, and one that is not there.
@@ -266,23 +282,14 @@ func (w *world) readMany(ctx context.Context, c *client, op string, g cache.Grou
 		}
 	}
 	w.mu.Unlock()
-	rows, err := cache.ReadMany(ctx, c.cache, ids, g.Key, listRows.Cell(), func(v row) int { return v.ID },
-		func(ctx context.Context, missing []int) ([]row, error) {
-			var out []row
-			for _, r := range missing {
-				if r == 99 {
-					continue
-				}
-				n, err := w.load(ctx, c, r)
-				if errors.Is(err, errNoRows) {
-					continue
-				}
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, row{r, n})
+	rows, err := pgfence.ReadMany(ctx, c.db, ids, g.Key, listRows.Cell(), func(v row) int { return v.ID },
+		func(ctx context.Context, d pgfence.DBTX, missing []int) ([]row, error) {
+			rows, err := d.Query(ctx, versionsSQL, missing)
+			if err != nil {
+				return nil, sourceError(err)
 			}
-			return out, nil
+			out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+			return out, sourceError(err)
 		})
 	for r, rd := range reads {
 		n, got := -1, err
@@ -292,7 +299,7 @@ func (w *world) readMany(ctx context.Context, c *client, op string, g cache.Grou
 			}
 		}
 		if got == nil && n < 0 {
-			got = errNoRows
+			got = pgx.ErrNoRows
 		}
 		w.finish(rd, n, got)
 	}
@@ -304,48 +311,6 @@ func (w *world) read(ctx context.Context, c *client, op string, k *keyName, do f
 	w.mu.Unlock()
 	v, err := do(ctx)
 	w.finish(rd, v.V, err)
-}
-
-// load reads a row as it is at some time between the call and its return.
-func (w *world) load(ctx context.Context, c *client, r int) (int, error) {
-	type answer struct {
-		n   int
-		err error
-	}
-	w.mu.Lock()
-	if c.dead {
-		w.mu.Unlock()
-		return 0, errDead
-	}
-	look := func() answer {
-		if v := w.latest(r); !v.gone() {
-			return answer{v.n, nil}
-		}
-		return answer{0, errNoRows}
-	}
-	if w.calm {
-		defer w.mu.Unlock()
-		w.counts["loads at rest"]++
-		a := look()
-		return a.n, a.err
-	}
-	reply := make(chan answer, 1)
-	name := w.count(w.nameOf(ctx, c) + ".load")
-	w.add(&step{name: name + ">", run: func() {
-		a := look()
-		if w.fault(w.tr.faults/4, "fail the load", name) {
-			a = answer{0, errSource}
-		}
-		w.logf("    row %d: version %d, %v", r, a.n, a.err)
-		w.add(&step{name: name + "<", run: func() { reply <- a }})
-	}})
-	w.mu.Unlock()
-	select {
-	case a := <-reply:
-		return a.n, a.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
 }
 
 // last names the steps that come late in runs that are about their coming late.

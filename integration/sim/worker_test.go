@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,7 @@ func TestWorker(t *testing.T) {
 		return
 	}
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400) // a run leaves a lot behind
 	number := func(i int) uint64 {
 		n, err := strconv.ParseUint(work[i], 10, 64)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"strconv"
 	"sync"
@@ -12,8 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cache/cachetest"
+	"github.com/pgaside/pgaside/cache/pgfence"
 )
 
 // Config says which run.
@@ -21,7 +26,7 @@ type Config struct {
 	Seed    uint64
 	Without map[string]bool // names of operations and faults that are left out
 	Trace   bool            // keep the schedule as text
-	Mutant  string          // of those that weaken the simulated writer, see mutants.go
+	Mutant  string          // of those that weaken the simulated program, see mutants.go
 }
 
 // Result is what came of a run.
@@ -30,6 +35,7 @@ type Result struct {
 	Trace     []string
 	Used      []string // names of the operations and faults, in the order in which they came
 	Schedule  uint64   // hash of the order in which the steps went
+	Exact     bool     // whatever happens happens again: not so when TTLs end within the run, since the engine draws their ends
 	Steps     int
 	Reads     int
 	Writes    int
@@ -46,7 +52,6 @@ type Violation struct {
 func (v *Violation) String() string { return v.Check + ": " + v.Detail }
 
 var (
-	errNoRows = errors.New("no rows")
 	errDead   = errors.New("sim: the client is dead")
 	errSource = errors.New("sim: the database has failed")
 )
@@ -61,9 +66,9 @@ var (
 	strictGroup = cache.NewGroup[int]("s", cache.GroupOptions{TTL: longTTL, Mode: cache.Strict})
 	afterGroup  = cache.NewGroup[int]("a", cache.GroupOptions{TTL: longTTL, Mode: cache.AfterCommit})
 
-	getRow    = cache.NewQuery[row]("V", "000000000001", cache.QueryOptions{NoRows: errNoRows})
+	getRow    = cache.NewQuery[row]("V", "000000000001", cache.QueryOptions{NoRows: pgx.ErrNoRows})
 	listRows  = cache.NewQuery[[]row]("L", "000000000002", cache.QueryOptions{})
-	nestedRow = cache.NewQuery[row]("N", "000000000003", cache.QueryOptions{NoRows: errNoRows})
+	nestedRow = cache.NewQuery[row]("N", "000000000003", cache.QueryOptions{NoRows: pgx.ErrNoRows})
 )
 
 const (
@@ -92,15 +97,22 @@ type step struct {
 
 // client is one process.
 type client struct {
-	name   string
-	cache  *cache.Cache
-	dead   bool
-	frozen int            // steps for which the process does not run
-	out    int            // requests that are refused, all of them
-	outGet int            // the same, but reads only
-	failed int            // fences in a row that have failed: five open the writers' breaker, until Redis has answered
-	floor  map[string]int // by key: what its own reads must see, beyond what all must
-	source map[string]int // by key: unresolved outcomes for which it must read the source
+	name  string
+	cache *cache.Cache
+	pool  *pgxpool.Pool
+	db    *pgfence.DB
+
+	elsewhere *pgxpool.Pool // not the one of db; nil when nobody needs it
+	conns     []*conn
+	dead      bool
+	frozen    int            // steps for which the process does not run
+	out       int            // requests that are refused, all of them
+	outGet    int            // the same, but reads only
+	failed    int            // fences in a row that have failed: five open the writers' breaker, until Redis has answered
+	floor     map[string]int // by key: what its own reads must see, beyond what all must
+	source    map[string]int // by key: unresolved outcomes for which it must read the source
+
+	standby bool // its pool leads to a hot standby
 }
 
 type world struct {
@@ -124,6 +136,8 @@ type world struct {
 	keys     []*keyName
 	byRedis  map[string]*keyName
 	rows     [][]*version
+	xacts    map[string]*dbTx // by their ids
+	troubled bool             // a request to the database has failed
 	tokens   map[string]*write
 	leases   map[string]string // nonce → operation
 	open     []*write
@@ -153,6 +167,27 @@ func (s *skewed) jump(d time.Duration) {
 	s.offset += d
 }
 
+// engineClock is everybody's clock. What the engine waits for comes a little late, so that it is not at the same time as what
+// was begun with it elsewhere: a fence's second renewal, and the end of pgfence's patience with a COMMIT.
+type engineClock struct{}
+
+func (engineClock) Now() time.Time { return time.Now() }
+
+func (engineClock) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d + 5*time.Microsecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (engineClock) AfterFunc(d time.Duration, f func()) func() bool {
+	return time.AfterFunc(d+3*time.Microsecond, f).Stop
+}
+
 // Run runs one seed in a bubble of its own.
 func Run(t *testing.T, cfg Config) Result {
 	var r Result
@@ -168,11 +203,12 @@ func Run(t *testing.T, cfg Config) Result {
 func newWorld(cfg Config) *world {
 	w := &world{
 		cfg: cfg, counts: make(map[string]int), start: time.Now(), clock: &skewed{},
-		byRedis: make(map[string]*keyName), tokens: make(map[string]*write), leases: make(map[string]string),
+		byRedis: make(map[string]*keyName), tokens: make(map[string]*write), xacts: make(map[string]*dbTx), leases: make(map[string]string),
 		unclean: make(map[string]bool), reading: make(map[*reading]bool), history: make(map[string][]Event),
 	}
 	w.result.Faults = make(map[string]int)
 	w.tr = w.draw()
+	w.result.Exact = !w.tr.short
 	w.store = cachetest.NewStore(w.clock)
 	w.restore = w.store.Snapshot()
 	for r := range w.tr.rows {
@@ -199,16 +235,17 @@ func newWorld(cfg Config) *world {
 		w.rows[r] = []*version{first}
 	}
 	for i := range w.tr.clients {
-		w.clients = append(w.clients, w.newClient("c"+strconv.Itoa(i)))
+		w.clients = append(w.clients, w.newClient("c"+strconv.Itoa(i), w.tr.standby && i == w.tr.clients-1))
 	}
 	return w
 }
 
-func (w *world) newClient(name string) *client {
-	c := &client{name: name, floor: make(map[string]int), source: make(map[string]int)}
+func (w *world) newClient(name string, standby bool) *client {
+	c := &client{name: name, standby: standby, floor: make(map[string]int), source: make(map[string]int)}
 	o := cache.Options{
 		Namespace: namespace,
 		Logger:    slog.New(slog.DiscardHandler),
+		Clock:     engineClock{},
 		MaxCells:  w.tr.maxCells,
 		Failpoint: func(ctx context.Context, name string) { w.failpoint(ctx, c, name) },
 	}
@@ -225,6 +262,14 @@ func (w *world) newClient(name string) *client {
 	if c.cache, err = cache.NewWithStore(&link{w: w, c: c}, o); err != nil {
 		panic(err)
 	}
+	c.pool = w.newPool(c)
+	if slices.Contains(w.tr.kinds, "other") {
+		c.elsewhere = w.newPool(c)
+	}
+	change := pgfence.Statement{Write: true, Keys: func(args []any) ([]cache.Key, error) { return w.keysOf(args[0].(int), false), nil }}
+	c.db = pgfence.New(c.pool, c.cache, pgfence.Statements{ByName: map[string]pgfence.Statement{
+		"Change": change, "Changed": change, "Version": {}, "Versions": {},
+	}})
 	return c
 }
 
@@ -318,6 +363,9 @@ func (w *world) stop(c *client, name string) (alive bool) {
 
 func (w *world) failpoint(ctx context.Context, c *client, name string) {
 	w.mu.Lock()
+	if wr, ok := ctx.Value(writeKey{}).(*write); ok && name == "after-fence" {
+		w.fenced(c, wr)
+	}
 	name = w.count(w.nameOf(ctx, c) + "." + name)
 	yields := w.frac(name, "yield") < 0.4
 	w.mu.Unlock()
@@ -459,9 +507,12 @@ func (w *world) pass(d time.Duration) {
 	synctest.Wait()
 }
 
+const atRest = "at rest"
+
 // end lets everything come to rest, and looks at what is in the cache then.
 func (w *world) end() {
 	w.mu.Lock()
+	w.logf(atRest)
 	w.calm = true
 	for _, c := range w.clients {
 		c.frozen, c.out, c.outGet = 0, 0, 0
@@ -482,7 +533,7 @@ func (w *world) end() {
 		s.run()
 		w.mu.Unlock()
 	}
-	for waited := false; ; waited = true { // an operation may still wait for time to pass
+	for waited := 0; ; waited++ { // an operation may still wait for time to pass
 		synctest.Wait()
 		w.mu.Lock()
 		running := w.running
@@ -490,8 +541,11 @@ func (w *world) end() {
 		if running == 0 {
 			break
 		}
-		if waited && w.result.Violation == nil {
+		if waited > 0 {
 			w.fail("progress", "an operation does not end")
+		}
+		if waited > 9 {
+			panic(fmt.Sprintf("sim: seed %d does not end: %v", w.cfg.Seed, w.result.Violation))
 		}
 		w.pass(5 * time.Minute)
 	}
@@ -500,6 +554,10 @@ func (w *world) end() {
 	}
 	for _, c := range w.clients {
 		_ = c.cache.Close()
+		c.pool.Close()
+		if c.elsewhere != nil {
+			c.elsewhere.Close()
+		}
 	}
 	synctest.Wait()
 	w.finishHistory()
