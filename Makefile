@@ -20,6 +20,7 @@ COUNT ?= 6
 FOR ?= 1h
 SEED ?=
 SEEDS ?= 100000
+MUTANT ?=
 RUN ?=
 
 # Ten minutes show what grows; the other users of FOR are searches, which are never done.
@@ -74,8 +75,8 @@ sim: ## the engine and pgfence in simulated schedules, and its mutants: SEEDS=<h
 	PGASIDE_SIM_SEEDS=$(SEEDS) PGASIDE_SIM_SEED=$(SEED) go test -v -count 1 -timeout 0 ./integration/sim
 
 .PHONY: sim-table
-sim-table: ## search anew for the seeds that catch the mutants; prints the rows of docs/mutations.md
-	@rows=$$(mktemp) && PGASIDE_SIM_TABLE=$$rows go test -count 1 -run '^TestMutants$$' -timeout 0 ./integration/sim >&2 && cat $$rows
+sim-table: ## search anew for the seeds that catch the mutants, or one MUTANT=<name>; prints the rows of docs/mutations.md
+	@rows=$$(mktemp) && PGASIDE_SIM_TABLE=$$rows PGASIDE_SIM_MUTANT=$(MUTANT) go test -count 1 -run '^TestMutants$$' -timeout 0 ./integration/sim >&2 && cat $$rows
 
 .PHONY: soak
 soak: setup ## load: 10,000 goroutines, overload, and a process that must not grow for FOR=<time>

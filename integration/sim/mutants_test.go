@@ -16,8 +16,11 @@ const (
 	// tableEnv set to a file's name makes TestMutants write its table there.
 	tableEnv = "PGASIDE_SIM_TABLE"
 
+	// onlyEnv names the one mutant that is searched for.
+	onlyEnv = "PGASIDE_SIM_MUTANT"
+
 	// mutantSeeds is how far the search for a mutant goes.
-	mutantSeeds = 51_100
+	mutantSeeds = 409_500
 
 	root = "../.."
 )
@@ -113,6 +116,9 @@ func writeTable(t *testing.T, binary, file string) {
 	t.Helper()
 	var b strings.Builder
 	for _, m := range Mutants {
+		if only := os.Getenv(onlyEnv); only != "" && only != m.Name {
+			continue
+		}
 		var sum tally
 		for from, n := 0, 100; from < mutantSeeds && sum.Violation == nil; from, n = from+n, 2*n {
 			sum = work(t.Context(), t, binary, from, n, runtime.GOMAXPROCS(0), m.Name)

@@ -379,7 +379,7 @@ const (
 	// and again in the background would keep others waiting for ever.
 	fairAfter = 300
 
-	maxSteps = 4000
+	maxSteps = 12_000
 )
 
 // run is one run from start to end.
