@@ -121,6 +121,64 @@ func TestStrictWriteWaitsForTheEndOfItsFence(t *testing.T) {
 	})
 }
 
+// TestStrictReaderThatMetAFence: a reader is kept from the cache by a fence, and its load is still on its way when the fence is
+// lost, the key filled with the old value, and the write committed. What it returns is new: nobody may read the old value
+// after it, though the write has not ended yet.
+func TestStrictReaderThatMetAFence(t *testing.T) {
+	t.Parallel()
+	for _, batch := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			strict := cache.Options{Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}}
+			w := newWorld(t, strict)
+			quick, third := w.process(strict), w.process(strict)
+			w.put(1, "old")
+			err := w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(ctx context.Context) (cache.Outcome, error) {
+				w.mu.Lock()
+				w.onLoad = func(_ context.Context, seen bool) {
+					if !seen {
+						time.Sleep(20 * time.Millisecond)
+					}
+				}
+				w.mu.Unlock()
+				met := make(chan string, 1)
+				go func() {
+					if batch {
+						met <- names(w.many(w.c, []int64{1}))
+					} else {
+						name, _ := w.readCtx(ctx, w.c, users, 1)
+						met <- name
+					}
+				}()
+				synctest.Wait() // it waits in its load
+				w.mu.Lock()
+				w.onLoad = nil
+				w.mu.Unlock()
+				w.store.Evict(user1Key)
+				fill := func() string {
+					if batch {
+						return names(w.many(quick, []int64{1}))
+					}
+					name, _ := w.readCtx(ctx, quick, users, 1)
+					return name
+				}
+				equal(t, "before the commit", fill(), "old")
+				synctest.Wait() // it is stored
+				w.put(1, "new")
+				equal(t, "who had met the fence", <-met, "new")
+				name, _ := w.readCtx(ctx, third, users, 1)
+				if batch {
+					name = names(w.many(third, []int64{1}))
+				}
+				equal(t, "after it", name, "new")
+				return cache.Committed, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // twoNodes is a master and a replica: what is asked of the one is copied to the other while follows is set.
 type twoNodes struct {
 	*cachetest.Store

@@ -45,6 +45,7 @@ type flight struct {
 	stored   bool
 	entry    entry
 	fallback bool // Redis gave no lease: go on from the source
+	fenced   bool // because a write is in progress
 }
 
 // join returns the flight of a cell, and whether the caller is its leader. late says that the flight is past its fill: its

@@ -131,7 +131,11 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 			}
 		}
 		if fl.fallback || fl.unshared {
-			return r.fallback(ctx)
+			outcome, err := r.fallback(ctx)
+			if fl.fenced && r.gs.opts.Mode == Strict {
+				r.voidAgain(ctx)
+			}
+			return outcome, err
 		}
 	}
 	return r.fallback(ctx)
@@ -402,6 +406,7 @@ func (r *read) acquire(ctx context.Context, fl *flight, unusable []byte) []byte 
 				unusable = cell
 			}
 		default: // a write is in progress
+			fl.fenced = true
 			return nil
 		}
 	}
@@ -417,6 +422,21 @@ func (r *read) acquireRequest(unusable []byte) AcquireRequest {
 		// or the cells of a key would throw each other out.
 		Lease:    min(r.c.opts.LeaseTTL, r.gs.opts.TTL/4),
 		MaxCells: r.c.opts.MaxCells,
+	}
+}
+
+// voidAgain is for what a strict group's fence kept from the cache and the source has told all the same: it may be what the
+// write has just committed. If Redis has lost the fence meanwhile, a reader may have filled the key with what came before, and
+// the next one would see it after this one's. A fence that is still there is left alone.
+func (r *read) voidAgain(ctx context.Context) {
+	if r.budget <= 0 {
+		return
+	}
+	opCtx, cancel := context.WithTimeout(ctx, r.budget)
+	defer cancel()
+	r.c.warm.remove(r.ref.Key)
+	if err := r.c.store.Wipe(opCtx, []WipeRequest{{Key: r.ref.Key}}, 0)[0].Err; err != nil {
+		r.storeFailed(ctx, "voiding a key whose fence was met", err)
 	}
 }
 

@@ -84,6 +84,7 @@ type batchItem[K comparable, T any] struct {
 	asked    bool   // the load that runs was asked for it
 	lease    []byte // of a cell that this batch has to fill
 	waits    bool   // somebody else has the lease
+	fenced   bool   // a write is in progress
 	unusable []byte
 	outcome  ReadOutcome
 }
@@ -213,6 +214,8 @@ func (b *batchRead[K, T]) acquire(ctx context.Context, items []*batchItem[K, T])
 			}
 		case reply.Status == AcquireWait:
 			it.waits = true
+		case reply.Status == AcquireBypass:
+			it.fenced = true
 		}
 	}
 	b.c.opts.Failpoint(ctx, "acquired")
@@ -278,6 +281,7 @@ func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]
 		it.asked = false
 	}
 	settled = true
+	b.voidAgain(ctx, items)
 	if !owned {
 		return nil
 	}
@@ -291,6 +295,33 @@ func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]
 		b.sendFills(reqs, filled)
 	})
 	return nil
+}
+
+// voidAgain does for those of items that a strict group's fence kept from the cache what read.voidAgain does.
+func (b *batchRead[K, T]) voidAgain(ctx context.Context, items []*batchItem[K, T]) {
+	if b.gs.opts.Mode != Strict || b.budget <= 0 {
+		return
+	}
+	var reqs []WipeRequest
+	for _, it := range items {
+		if it.fenced {
+			b.c.warm.remove(it.read.ref.Key)
+			reqs = append(reqs, WipeRequest{Key: it.read.ref.Key})
+		}
+	}
+	if len(reqs) == 0 {
+		return
+	}
+	start := b.c.opts.Clock.Now()
+	opCtx, cancel := context.WithTimeout(ctx, b.budget)
+	defer cancel()
+	defer func() { b.budget -= b.c.opts.Clock.Now().Sub(start) }()
+	for _, reply := range b.c.store.Wipe(opCtx, reqs, 0) {
+		if reply.Err != nil {
+			items[0].read.storeFailed(ctx, "voiding keys whose fences were met", reply.Err)
+			return
+		}
+	}
 }
 
 // fillRequests encodes what is to be stored. It runs before the caller gets the rows, which are the caller's to change.
