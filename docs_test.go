@@ -17,6 +17,7 @@ import (
 
 	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cache/audit"
+	"github.com/pgaside/pgaside/internal/faults"
 )
 
 // What the documents name must exist: tests, files, sections, make targets, commands, flags and Go names.
@@ -421,5 +422,29 @@ func TestReadmeHasTheExample(t *testing.T) {
 	}
 	if !found {
 		t.Error("the README has no program")
+	}
+}
+
+// TestFaultTableIsWhole: docs/guarantees.md tells what was measured of every fault that "pgaside faults" makes, and of no other.
+func TestFaultTableIsWhole(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "<!-- figures: make faults; begin -->")
+	table, _, _ = strings.Cut(table, "<!-- figures: make faults; end -->")
+	rows := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\| \*\*([^*]+)\*\*`).FindAllStringSubmatch(table, -1) {
+		rows[m[1]] = true
+	}
+	for _, n := range faults.Names() {
+		if !rows[n[0]] {
+			t.Errorf("docs/guarantees.md: the table of faults lacks %q: go run ./cmd/pgaside faults --markdown", n[0])
+		}
+		delete(rows, n[0])
+	}
+	for name := range rows {
+		t.Errorf("docs/guarantees.md: there is no fault %q any more", name)
 	}
 }

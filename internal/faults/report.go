@@ -111,11 +111,7 @@ func (r *Report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\treads\tracing\twrites\tstale\tstale where the bound is 0\tper million racing\tfailed reads\tlost writes\t")
 	for _, l := range r.Totals {
-		rate := "0"
-		if l.Racing > 0 {
-			rate = fmt.Sprintf("%.0f", 1e6*float64(l.Anomalies)/float64(l.Racing))
-		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t\n", l.Layer, l.Reads, l.Racing, l.Writes, l.Anomalies, l.Unexpected, rate, l.Failed, l.Lost)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t\n", l.Layer, l.Reads, l.Racing, l.Writes, l.Anomalies, l.Unexpected, l.rate(), l.Failed, l.Lost)
 	}
 	_ = t.Flush()
 	for _, f := range r.Findings {
@@ -123,43 +119,55 @@ func (r *Report) print(w io.Writer) {
 	}
 }
 
-// Markdown is the table of faults for the documentation: of each fault, for how long a read was stale and what the bound is.
+// Markdown is what the documentation tells of the run: of each fault, for how long a read was stale at most and what the bound
+// is, and the totals.
 func (r *Report) Markdown(w io.Writer) {
-	fmt.Fprintln(w, "| fault | fenced: stale for, bound | strict | aftercommit |")
+	fmt.Fprintln(w, "| fault | fenced | strict | aftercommit |")
 	fmt.Fprintln(w, "|---|---|---|---|")
-	type cell struct {
-		stale     time.Duration
-		anomalies int
-		bound     string
-		reads     int
-	}
-	rows := map[string]map[string]*cell{}
-	what := map[string]string{}
-	var order []string
+	rows := map[string]map[string]*Verdict{}
+	var order []*Result
+	pairs := 0
 	for _, res := range r.Scenarios {
-		if strings.Contains(res.Name, " + ") || !slices.Contains(ourLayers, res.Layers[0].Layer) {
+		if !slices.Contains(ourLayers, res.Layers[0].Layer) {
+			continue
+		}
+		if strings.Contains(res.Name, " + ") {
+			pairs++
 			continue
 		}
 		if rows[res.Name] == nil {
-			rows[res.Name] = map[string]*cell{}
-			order = append(order, res.Name)
-			what[res.Name] = res.What
+			rows[res.Name] = map[string]*Verdict{}
+			order = append(order, res)
 		}
 		for _, v := range res.Layers {
-			c := rows[res.Name][v.Layer]
-			if c == nil {
-				c = &cell{bound: res.Bounds[v.Layer]}
-				rows[res.Name][v.Layer] = c
+			sum := rows[res.Name][v.Layer]
+			if sum == nil {
+				sum = &Verdict{}
+				rows[res.Name][v.Layer] = sum
 			}
-			c.stale, c.anomalies, c.reads = max(c.stale, v.Stale), c.anomalies+v.Anomalies, c.reads+v.Reads
+			sum.Stale = max(sum.Stale, v.Stale)
 		}
 	}
-	for _, name := range order {
-		fmt.Fprintf(w, "| **%s**. %s |", name, what[name])
+	for _, res := range order {
+		fmt.Fprintf(w, "| **%s**. %s |", res.Name, res.What)
 		for _, l := range ourLayers {
-			c := rows[name][l]
-			fmt.Fprintf(w, " %s, %s |", show(c.stale), c.bound)
+			fmt.Fprintf(w, " %s / %s |", show(rows[res.Name][l].Stale), res.Bounds[l])
 		}
 		fmt.Fprintln(w)
 	}
+	fmt.Fprintf(w, "\nOver all of them and %d pairs, %s, seed %d:\n\n", pairs, r.Took.Round(time.Second), r.Seed)
+	fmt.Fprintln(w, "| | reads | racing a write | writes | stale | stale where the bound is 0 | stale per million racing | failed reads | lost writes |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|")
+	for _, t := range r.Totals {
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %s | %d | %d |\n", t.Layer, t.Reads, t.Racing, t.Writes, t.Anomalies, t.Unexpected, t.rate(),
+			t.Failed, t.Lost)
+	}
+}
+
+// rate is how many of a million reads that raced a write were stale.
+func (t Total) rate() string {
+	if t.Racing == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%.0f", 1e6*float64(t.Anomalies)/float64(t.Racing))
 }
