@@ -129,17 +129,17 @@ func list() []*fault {
 		}},
 		{
 			name: "blackhole to Redis", what: "Nothing that is sent reaches Redis, until the network is back.", bound: unreachable, errors: cache.ErrorTimeout,
-			proxied: true, run: network(rules{holdUp: true}),
+			befalls: "network", proxied: true, run: network(rules{holdUp: true}),
 		},
 		{
 			name: "blackhole from Redis", short: true, what: "Redis hears everything, and no answer arrives until the network is back.", bound: unreachable,
 			errors:  cache.ErrorTimeout,
-			proxied: true, run: network(rules{holdDown: true}),
+			befalls: "network", proxied: true, run: network(rules{holdDown: true}),
 		},
-		{name: "slow network", what: "Each message to and from Redis is late by up to 30 ms.", bound: unreachable, proxied: true, run: network(rules{delay: 30 * time.Millisecond})},
+		{name: "slow network", what: "Each message to and from Redis is late by up to 30 ms.", bound: unreachable, befalls: "network", proxied: true, run: network(rules{delay: 30 * time.Millisecond})},
 		{
 			name: "late requests", short: true, what: "One of 15 requests to Redis loses its connection, and is executed up to 2 s later.", bound: unreachable,
-			proxied: true, run: func(ctx context.Context, s *scenario) error {
+			befalls: "network", proxied: true, run: func(ctx context.Context, s *scenario) error {
 				if err := network(rules{late: 15, lateBy: 1600 * time.Millisecond})(ctx, s); err != nil {
 					return err
 				}
@@ -156,7 +156,7 @@ func list() []*fault {
 		{
 			name: "writer cut off", short: true, what: "One process that writes does not reach Redis; the others do.", bound: writerAlone,
 			errors:  cache.ErrorConnection,
-			proxied: true, run: func(ctx context.Context, s *scenario) error {
+			befalls: "network", proxied: true, run: func(ctx context.Context, s *scenario) error {
 				p := s.process(theWriter).redis
 				p.set(rules{refuse: true})
 				p.cut()
@@ -167,7 +167,7 @@ func list() []*fault {
 		{
 			name: "writer held up", what: "What one process that writes sends to Redis arrives when the network is back.", bound: writerAlone,
 			errors:  cache.ErrorTimeout,
-			proxied: true, run: func(ctx context.Context, s *scenario) error {
+			befalls: "network", proxied: true, run: func(ctx context.Context, s *scenario) error {
 				p := s.process(theWriter).redis
 				p.set(rules{holdUp: true})
 				defer p.set(rules{})
@@ -195,7 +195,7 @@ func list() []*fault {
 
 		// Postgres.
 		{name: "killed in COMMIT", short: true, what: "Backends are ended while they commit: the outcome is unknown.", writesFail: true, alone: true, run: killedInCommit},
-		{name: "commit unanswered", short: true, what: "The connection breaks after COMMIT was sent.", writesFail: true, proxied: true, run: func(ctx context.Context, s *scenario) error {
+		{name: "commit unanswered", short: true, what: "The connection breaks after COMMIT was sent.", writesFail: true, befalls: "network", proxied: true, run: func(ctx context.Context, s *scenario) error {
 			for _, p := range s.all() {
 				p.pg.set(rules{breakOn: []byte("commit")})
 				defer p.pg.set(rules{})

@@ -27,7 +27,7 @@ type fault struct {
 	alone bool // it can't be combined with another
 	short bool // it is part of the short run
 
-	befalls string // what only one fault of a pair may deal with: the process of a role
+	befalls string // what only one fault of a pair may deal with: the process of a role, the network
 
 	// proxied says that it needs the proxies; without them there is more to be done in the same time.
 	proxied bool
@@ -394,7 +394,7 @@ func (s *scenario) conclude(ctx context.Context, res *Result) error {
 	writesFail := false
 	for _, f := range s.faults {
 		writesFail = writesFail || f.writesFail
-		if f.errors != cache.ErrorOther && met[f.errors.String()] == 0 {
+		if len(s.faults) == 1 && f.errors != cache.ErrorOther && met[f.errors.String()] == 0 {
 			res.Findings = append(res.Findings, fmt.Sprintf("no cache met a %s error: this shows nothing of %q", f.errors, f.name))
 		}
 	}
@@ -433,7 +433,7 @@ func (s *scenario) conclude(ctx context.Context, res *Result) error {
 			found("there were %d reads and %d writes: this shows nothing", v.Reads, v.Writes)
 		}
 	}
-	if writesFail && failed == 0 {
+	if len(s.faults) == 1 && writesFail && failed == 0 {
 		res.Findings = append(res.Findings, "no write failed: nothing was broken")
 	}
 	return nil
