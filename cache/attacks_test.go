@@ -179,6 +179,76 @@ func TestStrictReaderThatMetAFence(t *testing.T) {
 	}
 }
 
+// TestStrictBatchWhoseWaitAFenceEnds: a batch waits for the fill of somebody else, whose lease a fence takes away. It has met the
+// fence as well, and nobody may read the old value after it.
+func TestStrictBatchWhoseWaitAFenceEnds(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		strictUsers := cache.Options{Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}}
+		w := newWorld(t, strictUsers)
+		quick, third, holder := w.process(strictUsers), w.process(strictUsers), w.process(strictUsers)
+		w.put(1, "old")
+		var delay atomic.Int64
+		w.onLoad = func(_ context.Context, seen bool) {
+			if !seen {
+				time.Sleep(time.Duration(delay.Load()))
+			}
+		}
+		slow := func(d time.Duration) { delay.Store(int64(d)) }
+		slow(time.Second)
+		w.startMany(holder, []int64{1}, nil)
+		synctest.Wait()
+		slow(20 * time.Millisecond)
+		loads := w.loads.Load()
+		had := make(chan string, 1)
+		go func() { had <- names(w.many(w.c, []int64{1})) }()
+		synctest.Wait() // it waits
+		_ = w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(context.Context) (cache.Outcome, error) {
+			time.Sleep(15 * time.Millisecond) // it has seen that the lease is gone, and loads
+			synctest.Wait()
+			equal(t, "loads", w.loads.Load(), loads+1)
+			slow(0)
+			w.store.Evict(user1Key)
+			equal(t, "before the commit", names(w.many(quick, []int64{1})), "old")
+			synctest.Wait()
+			w.put(1, "new")
+			equal(t, "who waited", <-had, "new")
+			equal(t, "after it", names(w.many(third, []int64{1})), "new")
+			return cache.Committed, nil
+		})
+		pass(2 * time.Second)
+	})
+}
+
+// TestStrictReaderWhoseContextEndsWithItsLoad: it is told the value, so that what is older has to go all the same.
+func TestStrictReaderWhoseContextEndsWithItsLoad(t *testing.T) {
+	t.Parallel()
+	for _, batch := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, cache.Options{Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}})
+			_ = w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(context.Context) (cache.Outcome, error) {
+				ctx, cancel := context.WithCancel(t.Context())
+				load := func() {
+					w.store.Evict(user1Key)
+					w.store.SetCell(user1Key, "x", []byte("old"))
+					cancel()
+				}
+				var err error
+				if batch {
+					_, err = cache.ReadMany(ctx, w.c, []int64{1}, users.Key, listUsers.Cell(), func(u user) int64 { return u.ID },
+						func(context.Context, []int64) ([]user, error) { load(); return []user{{1, "a"}}, nil })
+				} else {
+					_, err = cache.Read(ctx, w.c, users.Key(1), getUser.Cell(),
+						func(context.Context) (user, error) { load(); return user{1, "a"}, nil })
+				}
+				equal(t, "error", err, nil)
+				equal(t, "cells", len(w.store.Fields(user1Key)), 0)
+				return cache.Committed, nil
+			})
+		})
+	}
+}
+
 // twoNodes is a master and a replica: what is asked of the one is copied to the other while follows is set.
 type twoNodes struct {
 	*cachetest.Store

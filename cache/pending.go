@@ -20,6 +20,8 @@ type pending struct {
 	keys     map[Key]*pendingEntry
 	groups   map[*groupState]*pendingEntry
 	draining bool
+
+	failedGroup string // the first whose epoch could not be changed in the last round; used by drain alone
 }
 
 type pendingEntry struct {
@@ -132,9 +134,17 @@ func (p *pending) drain() {
 		}
 		ctx, cancel := context.WithTimeout(p.c.ctx, p.c.opts.FenceBudget)
 		err := p.wipe(ctx, keys, gens, reqs)
+		cancel()
+		// Of their own time: keys of a node that does not answer would use up what there is. So would a group of one, which is
+		// why the next round begins behind it.
+		ctx, cancel = context.WithTimeout(p.c.ctx, p.c.opts.FenceBudget)
+		failedGroup := ""
 		for i, g := range groups {
 			if bumpErr := p.c.bump(ctx, g); bumpErr != nil {
 				err = bumpErr
+				if failedGroup == "" {
+					failedGroup = g.name
+				}
 				continue
 			}
 			p.mu.Lock()
@@ -145,6 +155,7 @@ func (p *pending) drain() {
 			p.mu.Unlock()
 		}
 		cancel()
+		p.failedGroup = failedGroup
 		if err == nil {
 			wait = drainFirst
 			continue
@@ -181,7 +192,15 @@ func (p *pending) ready() (keys []Key, gens []int, reqs [][]WipeRequest, groups 
 			groups = append(groups, g)
 		}
 	}
-	slices.SortFunc(groups, func(a, b *groupState) int { return strings.Compare(a.name, b.name) }) // the same each time
+	slices.SortFunc(groups, func(a, b *groupState) int { // the same each time
+		if aLater, bLater := a.name > p.failedGroup, b.name > p.failedGroup; aLater != bLater {
+			if aLater {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
 	for _, g := range groups {
 		ggens = append(ggens, p.groups[g].gen)
 	}

@@ -132,7 +132,7 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 		}
 		if fl.fallback || fl.unshared {
 			outcome, err := r.fallback(ctx)
-			if fl.fenced && r.gs.opts.Mode == Strict {
+			if fl.fenced && r.gs.opts.Mode == Strict && r.sourceError(err) == nil {
 				r.voidAgain(ctx)
 			}
 			return outcome, err
@@ -432,11 +432,12 @@ func (r *read) voidAgain(ctx context.Context) {
 	if r.budget <= 0 {
 		return
 	}
-	opCtx, cancel := context.WithTimeout(ctx, r.budget)
+	// Whatever has become of the caller's context: it is told the value all the same.
+	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.budget)
 	defer cancel()
 	r.c.warm.remove(r.ref.Key)
 	if err := r.c.store.Wipe(opCtx, []WipeRequest{{Key: r.ref.Key}}, 0)[0].Err; err != nil {
-		r.storeFailed(ctx, "voiding a key whose fence was met", err)
+		r.c.failed("voiding a key whose fence was met", err) // for the breaker too little time may have been left
 	}
 }
 

@@ -112,7 +112,12 @@ func (b *batchRead[K, T]) run(ctx context.Context) error {
 	}
 	if len(waiting) > 0 {
 		b.await(ctx, waiting)
-		return b.loadInto(ctx, missing(waiting))
+		waiting = missing(waiting)
+		if b.gs.opts.Mode == Strict && b.budget >= pollMost { // what has taken a lease away may be a fence
+			b.acquire(ctx, notWaiting(waiting))
+			waiting = missing(waiting)
+		}
+		return b.loadInto(ctx, waiting)
 	}
 	return nil
 }
@@ -135,6 +140,16 @@ func missing[K comparable, T any](items []*batchItem[K, T]) []*batchItem[K, T] {
 	out := make([]*batchItem[K, T], 0, len(items))
 	for _, it := range items {
 		if !it.done {
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+func notWaiting[K comparable, T any](items []*batchItem[K, T]) []*batchItem[K, T] {
+	out := make([]*batchItem[K, T], 0, len(items))
+	for _, it := range items {
+		if !it.waits {
 			out = append(out, it)
 		}
 	}
@@ -313,12 +328,12 @@ func (b *batchRead[K, T]) voidAgain(ctx context.Context, items []*batchItem[K, T
 		return
 	}
 	start := b.c.opts.Clock.Now()
-	opCtx, cancel := context.WithTimeout(ctx, b.budget)
+	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.budget)
 	defer cancel()
 	defer func() { b.budget -= b.c.opts.Clock.Now().Sub(start) }()
 	for _, reply := range b.c.store.Wipe(opCtx, reqs, 0) {
 		if reply.Err != nil {
-			items[0].read.storeFailed(ctx, "voiding keys whose fences were met", reply.Err)
+			b.c.failed("voiding keys whose fences were met", reply.Err)
 			return
 		}
 	}

@@ -641,3 +641,83 @@ func (w *world) read0(id int64) {
 	}
 	synctest.Wait()
 }
+
+// TestPendingGroupsDoNotWaitForEachOther: the epoch of one group is on a node that does not answer.
+func TestPendingGroupsDoNotWaitForEachOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{})
+		w.down("bump")
+		_ = w.c.InvalidateGroup(t.Context(), strict)
+		_ = w.c.InvalidateGroup(t.Context(), users)
+		w.onBefore("bump", func(ctx context.Context, keys []string) error {
+			if keys[0] == "pgaside:{~epoch:strict}" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		pass(5 * time.Second)
+		equal(t, "pending", w.c.Stats().Pending, 1)
+		w.up()
+		pass(time.Second)
+		equal(t, "pending", w.c.Stats().Pending, 0)
+	})
+}
+
+// TestPendingGroupsDoNotWaitForKeys: a key is on a node that does not answer.
+func TestPendingGroupsDoNotWaitForKeys(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{})
+		w.down("bump", "wipe")
+		_ = w.c.InvalidateGroup(t.Context(), users)
+		_ = w.c.Invalidate(t.Context(), strict.Key(1))
+		w.up("bump")
+		w.onBefore("wipe", func(ctx context.Context, _ []string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		pass(5 * time.Second)
+		equal(t, "pending", w.c.Stats().Pending, 1)
+		w.up()
+		pass(time.Second)
+		equal(t, "pending", w.c.Stats().Pending, 0)
+	})
+}
+
+// TestVoidingWithWhatIsLeftIsNoFailureOfRedis: a slow Redis leaves strict readers too little of their budgets to void what a fence
+// kept from them. It is there all the same.
+func TestVoidingWithWhatIsLeftIsNoFailureOfRedis(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, cache.Options{Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}})
+			w.put(1, "a")
+			_ = w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(context.Context) (cache.Outcome, error) {
+				w.mu.Lock()
+				w.onLoad = func(context.Context, bool) { time.Sleep(5 * time.Millisecond) }
+				w.mu.Unlock()
+				for _, op := range []string{"get", "acquire", "wipe"} {
+					w.onBefore(op, func(ctx context.Context, _ []string) error {
+						select {
+						case <-time.After(40 * time.Millisecond):
+							return nil
+						case <-ctx.Done():
+							return ctx.Err()
+						}
+					})
+				}
+				for range 8 {
+					if batch {
+						w.startMany(w.c, []int64{1}, nil)
+					} else {
+						w.startRead(1)
+					}
+				}
+				pass(500 * time.Millisecond)
+				equal(t, "open", w.c.Stats().BreakerOpen, false)
+				equal(t, "voided", w.ops("wipe"), 9)
+				w.up()
+				return cache.Committed, nil
+			})
+		})
+	}
+}
