@@ -24,7 +24,8 @@ type Verdict struct {
 	// Stale is how old the oldest of them was: the time from when a newer version had been returned to when the read began.
 	Stale time.Duration `json:"stale_ns"`
 
-	// Failed counts reads that failed while Postgres was up and their context had not ended, GaveUp those whose context had.
+	// Failed counts reads that failed while Postgres was up and their context had not ended, GaveUp those whose context had:
+	// it lives for 20 s, and nothing that befalls Redis may take as long.
 	Failed int `json:"failed"`
 	GaveUp int `json:"gave_up"`
 
@@ -54,17 +55,23 @@ type span struct{ from, to int64 }
 func checkLayer(name string, recs []record, linear bool, final []int64, down []span) Verdict {
 	v := Verdict{Layer: name}
 	byKey := make([][]op, len(final))
+	wasDown := func(r record) bool {
+		return slices.ContainsFunc(down, func(d span) bool { return r.start <= d.to && d.from <= r.end })
+	}
 	for _, r := range recs {
 		switch r.kind {
 		case opRead, opWrite:
 			byKey[r.key] = append(byKey[r.key], r.op)
 		case opFailed:
-			if !slices.ContainsFunc(down, func(d span) bool { return r.start <= d.to && d.from <= r.end }) {
+			if !wasDown(r) {
 				v.Failed++
 				v.example("a read of row %d failed: %.200s", r.key, r.text)
 			}
 		case opGaveUp:
-			v.GaveUp++
+			if !wasDown(r) {
+				v.GaveUp++
+				v.example("a read of row %d had no answer in %s: %.200s", r.key, patience, r.text)
+			}
 		case opRefused:
 			v.Refused++
 		case opUnknown:

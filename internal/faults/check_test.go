@@ -57,7 +57,7 @@ func TestCheckSeesWhatItShould(t *testing.T) {
 		{"the last write lost", []record{one}, true, 0, Verdict{Writes: 1, Lost: 1}},
 		{
 			"failures",
-			[]record{at(opFailed, 0, 1, 0), at(opFailed, 99, 120, 0), at(opGaveUp, 0, 9, 0), at(opRefused, 0, 9, 0), at(opUnknown, 0, 9, 0)},
+			[]record{at(opFailed, 0, 1, 0), at(opFailed, 99, 120, 0), at(opGaveUp, 0, 9, 0), at(opGaveUp, 105, 130, 0), at(opRefused, 0, 9, 0), at(opUnknown, 0, 9, 0)},
 			true, 0,
 			Verdict{Failed: 1, GaveUp: 1, Refused: 1, Unknown: 1},
 		},

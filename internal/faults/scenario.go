@@ -423,6 +423,9 @@ func (s *scenario) conclude(ctx context.Context, res *Result) error {
 		if v.Failed > 0 {
 			found("%d reads failed: %s", v.Failed, strings.Join(v.Examples, "; "))
 		}
+		if v.GaveUp > 0 {
+			found("%d reads had no answer in %s: %s", v.GaveUp, patience, strings.Join(v.Examples, "; "))
+		}
 		if v.Lost > 0 || v.Invented > 0 {
 			found("%d writes were lost, %d versions were never written: %s", v.Lost, v.Invented, strings.Join(v.Examples, "; "))
 		}

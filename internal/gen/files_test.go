@@ -195,8 +195,9 @@ func TestUnreadableProject(t *testing.T) {
 		t.Errorf("Run with a broken schema = %v", err)
 	}
 	for text, want := range map[string]string{
-		"package repo\n":                                     "undefined: ",
-		"package repo\n\nfunc {\n":                           "expected",
+		"package repo\n":           "undefined: ",
+		"package repo\n\nfunc {\n": "expected",
+
 		"package repo\n\nimport _ \"example.com/nowhere\"\n": "example.com/nowhere",
 	} {
 		if err := os.WriteFile(filepath.Join(opts.Repo, "models.go"), []byte(text), 0o644); err != nil {
