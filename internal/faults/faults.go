@@ -171,11 +171,21 @@ func Names() (out [][2]string) {
 }
 
 func (s *stage) run(ctx context.Context, rep *Report, faults []*fault, layers []string) error {
-	s.n++
-	sc := &scenario{stage: s, n: s.n, faults: faults, layers: layers, length: s.Each}
-	res, err := sc.play(ctx)
-	if err != nil {
-		return fmt.Errorf("scenario %q (seed %d): %w", sc.name(), s.Seed, err)
+	var res *Result
+	for try := 1; ; try++ { // a fault that did not bite, on a machine that was busy elsewhere, is made again
+		s.n++
+		sc := &scenario{stage: s, n: s.n, faults: faults, layers: layers, length: s.Each}
+		var err error
+		if res, err = sc.play(ctx); err != nil {
+			return fmt.Errorf("scenario %q (seed %d): %w", sc.name(), s.Seed, err)
+		}
+		if res.nothing == "" || len(res.Findings) > 0 {
+			break
+		}
+		if try == 3 {
+			res.Findings = append(res.Findings, res.nothing)
+			break
+		}
 	}
 	rep.add(res)
 	res.printLine(s.Out)
