@@ -179,6 +179,57 @@ func TestStrictReaderThatMetAFence(t *testing.T) {
 	}
 }
 
+// TestStrictReaderWhoseLeaseAFenceVoided: a reader had its lease before the write began, and its load goes on over the fence, the
+// fence's loss, a fill of the old value and the commit. What it returns is new, and not stored: nobody may read the old value
+// after it, though the write has not ended yet. If the answer to its fill is lost, it can't know, and does the same.
+func TestStrictReaderWhoseLeaseAFenceVoided(t *testing.T) {
+	t.Parallel()
+	for _, batch := range []bool{false, true} {
+		for _, answered := range []bool{true, false} {
+			bubble(t, func(t *testing.T) {
+				strict := cache.Options{Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}}
+				w := newWorld(t, strict)
+				quick, third := w.process(strict), w.process(strict)
+				read := func(c *cache.Cache) string {
+					if batch {
+						return names(w.many(c, []int64{1}))
+					}
+					name, _ := w.readCtx(t.Context(), c, users, 1)
+					return name
+				}
+				w.put(1, "old")
+				var slow, unanswered atomic.Bool
+				w.store.After = func(_ context.Context, op string, _ []string) error {
+					if op == "fill" && unanswered.Swap(false) {
+						return errors.New("the connection is closed")
+					}
+					return nil
+				}
+				slow.Store(true)
+				w.onLoad = func(_ context.Context, seen bool) {
+					if !seen && slow.Swap(false) {
+						time.Sleep(20 * time.Millisecond)
+					}
+				}
+				had := make(chan string, 1)
+				go func() { had <- read(w.c) }()
+				synctest.Wait() // it waits in its load
+				err := w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(context.Context) (cache.Outcome, error) {
+					w.store.Evict(user1Key)
+					equal(t, "before the commit", read(quick), "old")
+					synctest.Wait() // it is stored
+					w.put(1, "new")
+					unanswered.Store(!answered)
+					equal(t, "whose lease the fence voided", <-had, "new")
+					equal(t, "after it", read(third), "new")
+					return cache.Committed, nil
+				})
+				equal(t, "error", err, nil)
+			})
+		}
+	}
+}
+
 // TestStrictBatchWhoseWaitAFenceEnds: a batch waits for the fill of somebody else, whose lease a fence takes away. It has met the
 // fence as well, and nobody may read the old value after it.
 func TestStrictBatchWhoseWaitAFenceEnds(t *testing.T) {

@@ -43,6 +43,7 @@ type flight struct {
 	// Written before done is closed, read after it.
 	unshared bool // the load failed, or its result cannot be stored: there will be nothing to share
 	stored   bool
+	lost     bool // the lease was voided before the fill, or nobody knows
 	entry    entry
 	fallback bool // Redis gave no lease: go on from the source
 	fenced   bool // because a write is in progress

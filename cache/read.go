@@ -123,6 +123,9 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 				r.c.end(fl)
 			}
 			if outcome, err, ok := r.awaitOwn(ctx, fl); ok {
+				if outcome == ReadMiss {
+					r.confirm(ctx, fl, err)
+				}
 				return outcome, err
 			}
 		default:
@@ -132,13 +135,15 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 		}
 		if fl.fallback || fl.unshared {
 			outcome, err := r.fallback(ctx)
-			if fl.fenced && r.gs.opts.Mode == Strict && r.sourceError(err) == nil {
-				r.voidAgain(ctx)
-			}
+			r.confirm(ctx, fl, err)
 			return outcome, err
 		}
 	}
-	return r.fallback(ctx)
+	outcome, err := r.fallback(ctx)
+	if r.gs.opts.Mode == Strict && r.sourceError(err) == nil {
+		r.voidAgain(ctx)
+	}
+	return outcome, err
 }
 
 // expectMiss reports whether to ask for the lease at once, which reads the cell too: of a key that this process has not seen
@@ -331,9 +336,11 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 	}
 	r.c.opts.Failpoint(ctx, "before-fill")
 	fill.age(r.c.opts.Clock.Now().Sub(began))
-	if r.fill(ctx, fill) {
+	reply := r.fill(ctx, fill)
+	if reply.Stored {
 		fl.entry, fl.stored = e, true
 	}
+	fl.lost = reply.Lost || reply.Err != nil
 }
 
 // age takes the time that has passed since a load began off the TTL of its result, which is promised from the load on.
@@ -345,17 +352,17 @@ func (f *FillRequest) age(d time.Duration) {
 
 var errLoadExited = errors.New("cache: the load ended its goroutine")
 
-// fill sends a fill and reports whether the cell was stored.
-func (r *read) fill(ctx context.Context, req FillRequest) bool {
+// fill sends a fill and counts what became of it.
+func (r *read) fill(ctx context.Context, req FillRequest) FillReply {
 	opCtx, cancel := context.WithTimeout(ctx, r.c.opts.RedisBudget)
 	defer cancel()
 	reply := r.c.store.Fill(opCtx, []FillRequest{req})[0]
 	if reply.Err != nil {
 		r.storeFailed(ctx, "filling a cell", reply.Err)
-		return false
+	} else {
+		r.countFill(req, reply)
 	}
-	r.countFill(req, reply)
-	return reply.Stored
+	return reply
 }
 
 func (r *read) countFill(req FillRequest, reply FillReply) {
@@ -425,9 +432,21 @@ func (r *read) acquireRequest(unusable []byte) AcquireRequest {
 	}
 }
 
-// voidAgain is for what a strict group's fence kept from the cache and the source has told all the same: it may be what the
-// write has just committed. If Redis has lost the fence meanwhile, a reader may have filled the key with what came before, and
-// the next one would see it after this one's. A fence that is still there is left alone.
+// confirm lets a strict group's reader return what the source told it: when the fill of it was stored, or the key was voided
+// once more. See voidAgain.
+func (r *read) confirm(ctx context.Context, fl *flight, err error) {
+	if r.gs.opts.Mode != Strict || r.abandoned || r.sourceError(err) != nil {
+		return
+	}
+	if r.wait(ctx, fl.done) && !fl.fenced && !fl.lost {
+		return
+	}
+	r.voidAgain(ctx)
+}
+
+// voidAgain is for what a strict group's fence kept from the cache, at the lease or at the fill, and the source has told all the
+// same: it may be what the write has just committed. If Redis has lost the fence meanwhile, a reader may have filled the key with
+// what came before, and the next one would see it after this one's. A fence that is still there is left alone.
 func (r *read) voidAgain(ctx context.Context) {
 	if r.budget <= 0 {
 		return

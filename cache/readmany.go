@@ -85,6 +85,7 @@ type batchItem[K comparable, T any] struct {
 	lease    []byte // of a cell that this batch has to fill
 	waits    bool   // somebody else has the lease
 	fenced   bool   // a write is in progress
+	lost     bool   // the lease was voided before the fill, or nobody knows
 	unusable []byte
 	outcome  ReadOutcome
 }
@@ -296,30 +297,39 @@ func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]
 		it.asked = false
 	}
 	settled = true
-	b.voidAgain(ctx, items)
-	if !owned {
-		return nil
+	filled := make(chan struct{})
+	if owned {
+		reqs, owners := b.fillRequests(items, !ls.noFill.Load() && !strays)
+		owned = b.c.goBackground(func() {
+			defer close(filled)
+			ctx := context.WithoutCancel(b.c.ctx)
+			b.c.opts.Failpoint(ctx, "before-fill")
+			for i := range reqs {
+				reqs[i].age(b.c.opts.Clock.Now().Sub(began))
+			}
+			b.sendFills(reqs, owners)
+		})
 	}
-	reqs, filled := b.fillRequests(items, !ls.noFill.Load() && !strays)
-	b.c.goBackground(func() {
-		ctx := context.WithoutCancel(b.c.ctx)
-		b.c.opts.Failpoint(ctx, "before-fill")
-		for i := range reqs {
-			reqs[i].age(b.c.opts.Clock.Now().Sub(began))
-		}
-		b.sendFills(reqs, filled)
-	})
+	if b.gs.opts.Mode == Strict {
+		b.confirm(ctx, items, owned, filled)
+	}
 	return nil
 }
 
-// voidAgain does for those of items that a strict group's fence kept from the cache what read.voidAgain does.
-func (b *batchRead[K, T]) voidAgain(ctx context.Context, items []*batchItem[K, T]) {
-	if b.gs.opts.Mode != Strict || b.budget <= 0 {
+// confirm does for items what read.confirm does.
+func (b *batchRead[K, T]) confirm(ctx context.Context, items []*batchItem[K, T], owned bool, filled <-chan struct{}) {
+	known := true
+	if owned {
+		waiter := read{c: b.c, budget: b.budget}
+		known = waiter.wait(ctx, filled)
+		b.budget = waiter.budget
+	}
+	if b.budget <= 0 {
 		return
 	}
 	var reqs []WipeRequest
 	for _, it := range items {
-		if it.fenced {
+		if it.fenced || it.lease != nil && (!known || it.lost) {
 			b.c.warm.remove(it.read.ref.Key)
 			reqs = append(reqs, WipeRequest{Key: it.read.ref.Key})
 		}
@@ -375,8 +385,10 @@ func (b *batchRead[K, T]) sendFills(reqs []FillRequest, items []*batchItem[K, T]
 				items[i].read.storeFailed(ctx, "filling cells", reply.Err)
 			}
 			told = true
+			items[i].lost = true
 			continue
 		}
+		items[i].lost = reply.Lost
 		items[i].read.countFill(reqs[i], reply)
 	}
 }

@@ -334,7 +334,7 @@ func (s *redisStore) Fill(ctx context.Context, reqs []FillRequest) []FillReply {
 	out := make([]FillReply, len(reqs))
 	for i, cmd := range s.run(ctx, fillScript, calls, 0) {
 		n, err := cmd.Int()
-		out[i] = FillReply{Stored: n == 1, Err: err}
+		out[i] = FillReply{Stored: n == 1, Lost: n == 0 && err == nil, Err: err}
 	}
 	return out
 }

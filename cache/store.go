@@ -96,9 +96,11 @@ type FillRequest struct {
 	Shrink bool          // a TTL that is fixed already may be shortened to TTL
 }
 
-// FillReply answers a FillRequest. Stored is false, without an error, when the lease was voided meanwhile.
+// FillReply answers a FillRequest. Without an error the cell was stored, or the lease was lost (voided meanwhile), or it was given
+// back as asked.
 type FillReply struct {
 	Stored bool
+	Lost   bool
 	Err    error
 }
 

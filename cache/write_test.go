@@ -218,12 +218,16 @@ func TestDrainTakesAwayFencesThatMayBeThere(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, cache.Options{})
 		w.put(1, "old")
-		w.onAfter("wipe", func(context.Context, []string) error { return cachetest.ErrDown })
+		w.onAfter("wipe", func(context.Context, []string) error {
+			w.down("wipe")
+			return cachetest.ErrDown
+		})
 		if err := w.write(w.c, users, 1, "new"); err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "fences", w.store.Fences(user1Key), 1)
 		w.onAfter("wipe", nil)
+		w.up("wipe")
 		pass(5 * time.Second)
 		equal(t, "fences", w.store.Fences(user1Key), 0)
 		equal(t, "pending", w.c.Stats().Pending, 0)

@@ -53,18 +53,20 @@ func TestResultTooLarge(t *testing.T) {
 	s := w.session(ctx)
 	m := w.message(ctx, q, s, strings.Repeat(secretWord, 2<<20/len(secretWord)))
 	arg := repo.GetMessageParams{SessionID: s.ID, ID: m.ID}
-	for range 3 {
+	eventually(t, "three of each were not stored", func() bool { // a read that Redis answers late never gets that far
 		got, err := q.GetMessage(ctx, arg)
 		require.NoError(t, err)
 		require.Equal(t, m, got)
 		rows, err := q.ListMessagesBySessions(ctx, []uuid.UUID{s.ID})
 		require.NoError(t, err)
 		require.Equal(t, []repo.Message{m}, rows)
-	}
-	eventually(t, "nothing was stored", func() bool {
 		st := c.Stats().Groups["message"].Queries
-		return st["GetMessage"].NotStored == 3 && st["ListMessagesBySessions"].NotStored == 3 && len(w.fields(ctx, w.redisKey("message", s.ID))) == 0
+		return st["GetMessage"].NotStored >= 3 && st["ListMessagesBySessions"].NotStored >= 3
 	})
+	for name, q := range c.Stats().Groups["message"].Queries {
+		require.Zero(t, q.Fills, name)
+	}
+	eventually(t, "the leases are given back", func() bool { return len(w.fields(ctx, w.redisKey("message", s.ID))) == 0 })
 	require.Positive(t, c.Stats().Errors[cache.ErrorMemory.String()])
 	require.Contains(t, w.log.String(), "class=memory")
 	require.NotContains(t, w.log.String(), secretWord)

@@ -127,6 +127,9 @@ func (t *suite) fillOne(r cache.FillRequest) bool {
 	if reply.Err != nil {
 		t.Fatalf("fill: %v", reply.Err)
 	}
+	if released := len(r.Cell) == 0; reply.Stored && (reply.Lost || released) || !reply.Stored && !reply.Lost && !released {
+		t.Fatalf("fill: stored %t, lost %t, of a cell of %d bytes", reply.Stored, reply.Lost, len(r.Cell))
+	}
 	return reply.Stored
 }
 

@@ -313,7 +313,7 @@ func (s *Store) Fill(ctx context.Context, reqs []cache.FillRequest) []cache.Fill
 	}
 	err := s.do(ctx, "fill", keys, func() {
 		for i, r := range reqs {
-			out[i].Stored = s.fill(r)
+			out[i] = s.fill(r)
 		}
 	})
 	if err != nil {
@@ -324,21 +324,21 @@ func (s *Store) Fill(ctx context.Context, reqs []cache.FillRequest) []cache.Fill
 	return out
 }
 
-func (s *Store) fill(r cache.FillRequest) bool {
+func (s *Store) fill(r cache.FillRequest) cache.FillReply {
 	h := s.live(r.Key)
 	if h == nil || !bytes.Equal(h.fields[r.Field], r.Lease) {
-		return false
+		return cache.FillReply{Lost: true}
 	}
 	if len(r.Cell) == 0 {
 		delete(h.fields, r.Field)
-		return false
+		return cache.FillReply{}
 	}
 	h.fields[r.Field] = bytes.Clone(r.Cell)
 	end := s.clock.Now().Add(r.TTL)
 	if !h.fixed || r.Shrink && h.deadline.After(end) {
 		h.fixed, h.deadline = true, end
 	}
-	return true
+	return cache.FillReply{Stored: true}
 }
 
 // Wipe implements cache.Store. Replicas are ignored: there are none.

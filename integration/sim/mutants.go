@@ -89,7 +89,7 @@ var Mutants = []Mutant{
 	return cache.InDoubt(o.core.resolver(*st.xid)), fmt`},
 	}},
 	{"share-unstored", "H3", "a flight's value is shared although its fill was lost", []Edit{
-		{readGo, `	if r.fill(ctx, fill) {`, `	if r.fill(ctx, fill) || MUTANT && storable {`},
+		{readGo, `	if reply.Stored {`, `	if reply.Stored || MUTANT && storable {`},
 	}},
 	{"share-late", "H3", "a reader may join a flight after its fill was sent", []Edit{
 		{flightGo, `		return fl, false, fl.closed`, `		return fl, false, fl.closed && !MUTANT`},
@@ -308,12 +308,12 @@ var Mutants = []Mutant{
 	}},
 	{"fill-without-lease", weakening, "a fill is stored whatever has become of its lease", []Edit{
 		{storeGo, `	if h == nil || !bytes.Equal(h.fields[r.Field], r.Lease) {
-		return false
+		return cache.FillReply{Lost: true}
 	}`, `	if MUTANT && h == nil {
 		h = s.create(r.Key)
 	}
 	if h == nil || !bytes.Equal(h.fields[r.Field], r.Lease) && !MUTANT {
-		return false
+		return cache.FillReply{Lost: true}
 	}`},
 	}},
 	{"fence-keeps-cells", weakening, "a fence is put on a key, and its cells and leases stay", []Edit{

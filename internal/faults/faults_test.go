@@ -55,17 +55,23 @@ func TestFindingsAreFound(t *testing.T) {
 	ctx := t.Context()
 	require.NoError(t, s.start(ctx))
 	rep := &Report{begun: time.Now()}
-	idle := func(name string, f fault) *Result {
+	found := func(finding, name string, f fault) {
 		f.name = name
 		if f.run == nil {
 			f.run = calm.run
 		}
-		require.NoError(t, s.run(ctx, rep, []*fault{&f}, []string{layerFenced}))
-		return rep.Scenarios[len(rep.Scenarios)-1]
+		var findings string
+		for range 5 { // on a busy machine it may not bite
+			require.NoError(t, s.run(ctx, rep, []*fault{&f}, []string{layerFenced}))
+			if findings = strings.Join(rep.Scenarios[len(rep.Scenarios)-1].Findings, "\n"); strings.Contains(findings, finding) {
+				return
+			}
+		}
+		require.Contains(t, findings, finding, name)
 	}
 
 	// Redis lies: it gives back what it had forgotten.
-	lied := idle("an old value comes back", fault{run: func(ctx context.Context, s *scenario) error {
+	found("reads were stale", "an old value comes back", fault{run: func(ctx context.Context, s *scenario) error {
 		rdb, key := s.grid.admin, s.config.Namespace+":fenced:{prompt:"+rowID(s.n, 0, 0).String()+"}"
 		var old string
 		return s.until(ctx, 50*time.Millisecond, func() error {
@@ -79,24 +85,22 @@ func TestFindingsAreFound(t *testing.T) {
 			return rdb.RestoreReplace(ctx, key, time.Minute, old).Err()
 		})
 	}})
-	require.Contains(t, strings.Join(lied.Findings, "\n"), "reads were stale")
 
 	// A write that was acknowledged, and is taken back.
-	lost := idle("taken back", fault{run: func(ctx context.Context, s *scenario) error {
+	found("writes were lost", "taken back", fault{run: func(ctx context.Context, s *scenario) error {
 		if err := sleep(ctx, s.length); err != nil {
 			return err
 		}
 		_, err := s.stage.admin.Exec(ctx, "UPDATE therapy_prompts SET uses = 0 WHERE slug LIKE $1", fmt.Sprintf("%08x%%", s.n))
 		return err
 	}})
-	require.Contains(t, strings.Join(lost.Findings, "\n"), "writes were lost")
 
 	// A fault that isn't one.
-	require.Contains(t, strings.Join(idle("no write fails", fault{writesFail: true}).Findings, "\n"), "nothing was broken")
-	require.Contains(t, strings.Join(idle("no error", fault{errors: 1}).Findings, "\n"), "this shows nothing")
+	found("nothing was broken", "no write fails", fault{writesFail: true})
+	found("this shows nothing", "no error", fault{errors: 1})
 
 	// Reads that fail while Postgres is up.
-	failed := idle("reads fail", fault{writesFail: true, proxied: true, run: func(ctx context.Context, s *scenario) error {
+	found("reads failed", "reads fail", fault{writesFail: true, proxied: true, run: func(ctx context.Context, s *scenario) error {
 		return s.until(ctx, 20*time.Millisecond, func() error {
 			for _, p := range s.all() {
 				p.pg.cut()
@@ -104,7 +108,6 @@ func TestFindingsAreFound(t *testing.T) {
 			return nil
 		})
 	}})
-	require.Contains(t, strings.Join(failed.Findings, "\n"), "reads failed")
 
 	// A checker that sees nothing in the caches made by hand is blind.
 	rep.judge(true)

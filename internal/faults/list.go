@@ -17,9 +17,9 @@ import (
 
 // The bounds of faults that are alike.
 var (
-	// fenceLost: a fence is gone before its write has ended. A strict reader that met it, and a strict write's return, void the
-	// key once more; what is left is a reader that had its lease before the write began.
-	fenceLost = map[string]bound{layerFenced: trip, layerStrict: trip, layerAfterCommit: trip}
+	// fenceLost: a fence is gone before its write has ended. Strict readers that met it, or whose lease it has voided, and a
+	// strict write's return void the key once more.
+	fenceLost = map[string]bound{layerFenced: trip, layerAfterCommit: trip}
 
 	// unreachable: no process reaches Redis. A strict write fails; the others are made known when it is back.
 	unreachable = map[string]bound{layerFenced: back, layerAfterCommit: back}
