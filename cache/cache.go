@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type Cache struct {
 	flights flights
 	slots   slots
 	warm    warmKeys
+	near    *nearTier
 	sem     *semaphore.Weighted
 
 	detached *semaphore.Weighted // loads whose reader has gone
@@ -63,6 +65,10 @@ type queryState struct {
 	field  string // of the cell without arguments
 	opts   QueryOptions
 	counts queryCounts
+
+	flat      bool   // a plain copy of a result shares nothing
+	valueSize int    // of a result, in bytes, without what it points to
+	seed      uint64 // of nearHash
 }
 
 func newCache(s Store, o Options) *Cache {
@@ -84,6 +90,7 @@ func newCache(s Store, o Options) *Cache {
 	c.reads = newBreaker(c, "reads", readGrace)
 	c.writes = newBreaker(c, "writes", 0)
 	c.pending = newPending(c)
+	c.near = newNearTier(c)
 	return c
 }
 
@@ -153,7 +160,10 @@ func queryOf[T any](c *Cache, q *Query[T], g *groupState) *queryState {
 	if s, ok := c.queries.Load(q); ok {
 		return s.(*queryState)
 	}
-	s := &queryState{name: q.name, group: g, opts: q.opts}
+	s := &queryState{
+		name: q.name, group: g, opts: q.opts,
+		flat: isFlat(reflect.TypeFor[T]()), valueSize: int(reflect.TypeFor[T]().Size()), seed: rand.Uint64(),
+	}
 	// The codec is a part of the shape: cells of one codec are not read by another.
 	s.field = q.name + "." + q.shape
 	if name := c.opts.Codec.Name(); name != "json" {

@@ -113,9 +113,29 @@ func (c *Cache) bump(ctx context.Context, g *groupState) error {
 	if err := c.store.Bump(ctx, c.epochKeys(g)[1], 1+rand.Int64N(1<<32)); err != nil {
 		return fmt.Errorf("cache: changing the epoch of group %s: %w", g.name, err)
 	}
+	g.forgetEpoch()
+	c.near.flush()
+	if channel := g.channel(c); channel != "" {
+		if err := c.store.Publish(ctx, channel, nearGroup+g.name); err != nil {
+			c.failed("telling other processes of a voided group", err) // their copies end by their age
+		}
+	}
+	return nil
+}
+
+// forgetEpoch makes the next read ask, and an answer that is on its way not count.
+func (g *groupState) forgetEpoch() {
 	g.epoch.mu.Lock()
 	defer g.epoch.mu.Unlock()
 	g.epoch.gen++
-	g.epoch.known.Store(nil) // the next read asks
-	return nil
+	g.epoch.known.Store(nil)
+}
+
+func (c *Cache) forgetEpoch(group string) {
+	c.mu.Lock()
+	g := c.byName[group]
+	c.mu.Unlock()
+	if g != nil {
+		g.forgetEpoch()
+	}
 }

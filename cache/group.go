@@ -59,6 +59,14 @@ type GroupOptions struct {
 
 	// NegativeOff stops "no row" from being cached.
 	NegativeOff bool
+
+	// Near keeps copies of the group's cells in the process, and is the longest that one is used, counted from before it was
+	// read from Redis. A read may then return what another process has overwritten by up to Near before the read began; usually
+	// it is milliseconds. The writes of this process are seen at once. A Strict group has no copies. In Options.Groups a
+	// negative value turns them off. All processes that share a database should agree on whether there are any.
+	//
+	// Defaults to none.
+	Near time.Duration
 }
 
 // group is the immutable description that Group values share.
@@ -75,6 +83,9 @@ func newGroup(name string, o GroupOptions, parts ...reflect.Type) *group {
 	}
 	if o.TTL < 0 {
 		panic(fmt.Sprintf("cache: group %q: TTL must not be negative, got %s", name, o.TTL))
+	}
+	if o.Near < 0 || o.Near > 0 && o.Mode == Strict {
+		panic(fmt.Sprintf("cache: group %q: Near must not be negative, and a strict group has none, got %s", name, o.Near))
 	}
 	return &group{name: name, arity: len(parts), mutable: slices.ContainsFunc(parts, isMutableType), opts: o}
 }

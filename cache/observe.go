@@ -15,9 +15,10 @@ const (
 	ReadMiss                        // loaded under a lease
 	ReadShared                      // took the value of a load that another reader of this process made
 	ReadBypass                      // loaded from the source without filling: a write was in progress, or Redis could not answer
+	ReadNear                        // served from a copy in the process
 )
 
-var readOutcomeNames = [...]string{"hit", "negative", "miss", "shared", "bypass"}
+var readOutcomeNames = [...]string{"hit", "negative", "miss", "shared", "bypass", "near"}
 
 // String returns the outcome as metrics spell it.
 func (o ReadOutcome) String() string { return readOutcomeNames[o] }

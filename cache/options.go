@@ -74,6 +74,11 @@ type Options struct {
 	// Defaults to 1024.
 	CompressAbove int
 
+	// NearBytes bounds the memory of the copies that groups with GroupOptions.Near keep in the process, about.
+	//
+	// Defaults to 64 MiB.
+	NearBytes int
+
 	// MaxFallbackLoads bounds the loads that run at the same time because Redis could not answer, so that the source
 	// survives the loss of its cache. Readers past the bound wait for their turn, each for as long as its context allows.
 	// It also bounds the loads that go on after their readers have given up; further ones are cancelled.
@@ -136,6 +141,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxCells, 256)
 	setDefault(&o.MaxCellBytes, 1<<20)
 	setDefault(&o.CompressAbove, 1024)
+	setDefault(&o.NearBytes, 64<<20)
 	setDefault(&o.MaxFallbackLoads, 64)
 	if o.Codec == nil {
 		o.Codec = JSON{}
@@ -189,6 +195,7 @@ func (o Options) validate() error {
 	}{
 		{"MaxCells", o.MaxCells, 2},
 		{"MaxCellBytes", o.MaxCellBytes, 1},
+		{"NearBytes", o.NearBytes, 1},
 		{"MaxFallbackLoads", o.MaxFallbackLoads, 1},
 		{"Replicas", o.Replicas, 0},
 	} {
@@ -220,6 +227,12 @@ func (o Options) groupOptions(g *group) GroupOptions {
 		out.Mode = over.Mode
 	}
 	out.NegativeOff = out.NegativeOff || over.NegativeOff
+	if over.Near != 0 {
+		out.Near = max(0, over.Near)
+	}
+	if out.Mode == Strict {
+		out.Near = 0
+	}
 	setDefault(&out.TTL, o.DefaultTTL)
 	return out
 }

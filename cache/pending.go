@@ -177,10 +177,11 @@ func (p *pending) ready() (keys []Key, gens []int, reqs [][]WipeRequest, groups 
 		if e.holds > 0 {
 			continue
 		}
-		key := p.c.redisKeyOf(k)
-		wipes := []WipeRequest{{Key: key}}
+		wipe := p.c.wipeRequest(k)
+		wipes := []WipeRequest{wipe}
 		for _, t := range e.tokens {
-			wipes = append(wipes, WipeRequest{Key: key, Remove: t})
+			wipe.Remove = t
+			wipes = append(wipes, wipe)
 		}
 		keys, gens, reqs = append(keys, k), append(gens, e.gen), append(reqs, wipes)
 		if len(keys) == drainBatch {
@@ -218,7 +219,7 @@ func (p *pending) wipe(ctx context.Context, keys []Key, gens []int, reqs [][]Wip
 	for _, r := range reqs {
 		flat = append(flat, r...)
 	}
-	replies := p.c.store.Wipe(ctx, flat, 0)
+	replies := p.c.wipeStore(ctx, flat, 0)
 	var firstErr error
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -248,7 +249,11 @@ func (p *pending) wipe(ctx context.Context, keys []Key, gens []int, reqs [][]Wip
 	return firstErr
 }
 
-func (c *Cache) redisKeyOf(k Key) string { return redisKey(c.group(k.group).prefix, k.id) }
+// wipeRequest voids a key.
+func (c *Cache) wipeRequest(k Key) WipeRequest {
+	g := c.group(k.group)
+	return WipeRequest{Key: redisKey(g.prefix, k.id), Publish: g.channel(c)}
+}
 
 // drop ends a hold whose invalidation has been acknowledged. An entry that nothing else holds is gone without a wipe, unless
 // an earlier failure left it to be drained.

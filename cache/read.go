@@ -23,11 +23,18 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 		return readSource(ctx, c, key, cell, load)
 	}
 	gs := c.group(key.group)
+	qs := queryOf(c, cell.query, gs)
+	if gs.opts.Near > 0 && !c.pending.has(key, gs) {
+		if v, err, ok := nearRead(c, qs, key, cell); ok {
+			c.nearTell(ctx, qs)
+			return v, err
+		}
+	}
 	value := new(T)
 	r := &read{
 		c:      c,
 		gs:     gs,
-		qs:     queryOf(c, cell.query, gs),
+		qs:     qs,
 		key:    key,
 		budget: c.opts.RedisBudget,
 		value:  value,
@@ -44,8 +51,13 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 	c.opts.Observer.Read(ctx, ReadEvent{
 		Group: gs.name, Query: r.qs.name, Outcome: outcome, Duration: c.opts.Clock.Now().Sub(start), Err: r.sourceError(err),
 	})
-	if a := c.opts.Auditor; a != nil && outcome.fromCell() && a.Wants() {
-		offer(a, r, cell.mutable, load)
+	if outcome.fromCell() {
+		if gs.opts.Near > 0 {
+			nearKeep(r, cell.args, value)
+		}
+		if a := c.opts.Auditor; a != nil && a.Wants() {
+			offer(a, r, cell.mutable, load)
+		}
 	}
 	if r.abandoned { // the load goes on and may still write to *value
 		var zero T
@@ -85,6 +97,8 @@ type read struct {
 	ref    CellRef
 	budget time.Duration // what is left of the time that may be spent on waiting for Redis
 	stamp  uint32        // of the epochs, known before the lease is asked for
+	ticket nearTicket    // of the last look at the cell, in a group with GroupOptions.Near
+	entry  entry         // that a hit was made of
 
 	value     any                             // *T
 	load      func(ctx context.Context) error // sets *value
@@ -164,6 +178,7 @@ func (r *read) get(ctx context.Context) ([]byte, error) {
 		return nil, context.DeadlineExceeded
 	}
 	epoch := r.c.epoch(r.gs)
+	r.takeTicket()
 	start := r.c.opts.Clock.Now()
 	opCtx, cancel := context.WithTimeout(ctx, r.budget)
 	cell, values, err := r.c.store.Get(opCtx, r.ref, epoch.keys)
@@ -179,6 +194,12 @@ func (r *read) get(ctx context.Context) ([]byte, error) {
 	}
 	r.c.reads.success()
 	return cell, nil
+}
+
+func (r *read) takeTicket() {
+	if r.gs.opts.Near > 0 {
+		r.ticket = r.c.near.ticket(r.ref.Key)
+	}
 }
 
 func (r *read) spent(since time.Time) { r.budget -= r.c.opts.Clock.Now().Sub(since) }
@@ -209,6 +230,7 @@ func (r *read) hit(cell []byte) (ReadOutcome, error, bool) {
 		return 0, nil, false
 	}
 	r.c.warm.add(r.ref.Key)
+	r.entry = e
 	if e.negative {
 		return ReadNegative, r.qs.opts.NoRows, true
 	}
@@ -385,6 +407,7 @@ func (r *read) acquire(ctx context.Context, fl *flight, unusable []byte) []byte 
 	fl.fallback = true
 	pause := pollFirst
 	for r.budget > 0 {
+		r.takeTicket()
 		start := r.c.opts.Clock.Now()
 		opCtx, cancel := context.WithTimeout(ctx, r.budget)
 		reply := r.c.store.Acquire(opCtx, []AcquireRequest{r.acquireRequest(unusable)})[0]
@@ -455,7 +478,7 @@ func (r *read) voidAgain(ctx context.Context) {
 	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.budget)
 	defer cancel()
 	r.c.warm.remove(r.ref.Key)
-	if err := r.c.store.Wipe(opCtx, []WipeRequest{{Key: r.ref.Key}}, 0)[0].Err; err != nil {
+	if err := r.c.wipeStore(opCtx, []WipeRequest{{Key: r.ref.Key}}, 0)[0].Err; err != nil {
 		r.c.failed("voiding a key whose fence was met", err) // for the breaker too little time may have been left
 	}
 }

@@ -41,6 +41,7 @@ func ReadMany[K comparable, T any](
 		direct: c.store == nil || cell.err != nil || c.closed.Load() || Loading(ctx),
 		items:  make([]*batchItem[K, T], len(distinct)), byMember: make(map[K]*batchItem[K, T], len(distinct)),
 	}
+	near := gs.opts.Near > 0 && !b.direct
 	for i, k := range distinct {
 		key := keyOf(k)
 		it := &batchItem[K, T]{member: k, key: key, outcome: ReadBypass}
@@ -49,12 +50,24 @@ func ReadMany[K comparable, T any](
 			it.read.ref = CellRef{Key: redisKey(gs.prefix, key.id), Field: b.qs.field + cell.args}
 		}
 		b.items[i], b.byMember[k] = it, it
+		if near && !key.IsVoid() && !c.pending.has(key, gs) {
+			if rows, _, ok := nearRead(c, b.qs, key, cell); ok {
+				it.rows, it.done, it.outcome = rows, true, ReadNear
+			}
+		}
 	}
 	start := c.opts.Clock.Now()
 	err := b.run(ctx)
 	b.tell(ctx, start, err)
 	if err != nil {
 		return nil, err
+	}
+	if near {
+		for _, it := range b.items {
+			if it.outcome.fromCell() {
+				nearKeep(&it.read, cell.args, &it.rows)
+			}
+		}
 	}
 	if a := c.opts.Auditor; a != nil {
 		b.offer(a, cell.mutable || isMutableType(reflect.TypeFor[K]()))
@@ -130,7 +143,7 @@ func (b *batchRead[K, T]) askable() []*batchItem[K, T] {
 	}
 	out := make([]*batchItem[K, T], 0, len(b.items))
 	for _, it := range b.items {
-		if !it.key.IsVoid() && !b.c.pending.has(it.key, b.gs) {
+		if !it.done && !it.key.IsVoid() && !b.c.pending.has(it.key, b.gs) {
 			out = append(out, it)
 		}
 	}
@@ -174,6 +187,7 @@ func (b *batchRead[K, T]) get(ctx context.Context, items []*batchItem[K, T]) boo
 	refs := make([]CellRef, len(items))
 	for i, it := range items {
 		it.read.stamp = stamp
+		it.read.takeTicket()
 		refs[i] = it.read.ref
 	}
 	ok := true
@@ -210,6 +224,7 @@ func (b *batchRead[K, T]) acquire(ctx context.Context, items []*batchItem[K, T])
 	defer func() { b.budget -= b.c.opts.Clock.Now().Sub(start) }()
 	reqs := make([]AcquireRequest, len(items))
 	for i, it := range items {
+		it.read.takeTicket()
 		reqs[i] = it.read.acquireRequest(it.unusable)
 	}
 	told := false
@@ -341,7 +356,7 @@ func (b *batchRead[K, T]) confirm(ctx context.Context, items []*batchItem[K, T],
 	opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.budget)
 	defer cancel()
 	defer func() { b.budget -= b.c.opts.Clock.Now().Sub(start) }()
-	for _, reply := range b.c.store.Wipe(opCtx, reqs, 0) {
+	for _, reply := range b.c.wipeStore(opCtx, reqs, 0) {
 		if reply.Err != nil {
 			b.c.failed("voiding keys whose fences were met", reply.Err)
 			return

@@ -342,7 +342,7 @@ func (s *redisStore) Fill(ctx context.Context, reqs []FillRequest) []FillReply {
 func (s *redisStore) Wipe(ctx context.Context, reqs []WipeRequest, replicas int) []WipeReply {
 	calls := make([]scriptCall, len(reqs))
 	for i, r := range reqs {
-		calls[i] = scriptCall{r.Key, []any{r.Add, r.TTL.Milliseconds(), r.Remove}}
+		calls[i] = scriptCall{r.Key, []any{r.Add, r.TTL.Milliseconds(), r.Remove, r.Publish}}
 	}
 	out := make([]WipeReply, len(reqs))
 	for i, cmd := range s.run(ctx, wipeScript, calls, replicas) {
@@ -518,6 +518,50 @@ func (s *redisStore) Del(ctx context.Context, keys []string) error {
 	}
 	_, err := pipe.Exec(ctx)
 	return err
+}
+
+func (s *redisStore) Publish(ctx context.Context, channel, message string) error {
+	return s.rdb.Publish(ctx, channel, message).Err()
+}
+
+const (
+	subscribePing = time.Second
+	subscribeDead = 3 * time.Second // without a word from Redis
+)
+
+// Subscribe listens on a connection of its own. It pings, since a connection whose other end is gone says nothing.
+func (s *redisStore) Subscribe(ctx context.Context, channel string, ready func(), receive func(message string)) error {
+	sub := s.rdb.Subscribe(ctx, channel)
+	defer sub.Close() //nolint:errcheck // the connection is not used again
+	if _, err := sub.ReceiveTimeout(ctx, subscribeDead); err != nil {
+		return fmt.Errorf("cache: subscribing: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // what waits for a message does not see ctx
+	defer stop()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		tick := time.NewTicker(subscribePing)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_ = sub.Ping(ctx) // what fails is not answered
+			case <-done:
+				return
+			}
+		}
+	}()
+	ready()
+	for {
+		message, err := sub.ReceiveTimeout(ctx, subscribeDead)
+		if err != nil {
+			return fmt.Errorf("cache: waiting for invalidations: %w", err)
+		}
+		if m, ok := message.(*redis.Message); ok {
+			receive(m.Payload)
+		}
+	}
 }
 
 func (s *redisStore) Time(ctx context.Context) (int64, error) {

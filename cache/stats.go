@@ -27,6 +27,10 @@ type Stats struct {
 
 	// BreakerOpen says that reads do not ask Redis at the moment.
 	BreakerOpen bool `json:"breaker_open"`
+
+	// NearConnected says that this process hears of invalidations in groups with GroupOptions.Near. Without it their copies end by
+	// their age alone.
+	NearConnected bool `json:"near_connected"`
 }
 
 // GroupStats are the counts of one group.
@@ -42,9 +46,10 @@ type GroupStats struct {
 
 	TTL  time.Duration `json:"ttl"`
 	Mode string        `json:"mode"`
+	Near time.Duration `json:"near"` // 0: no copies in the process
 }
 
-// QueryStats are the counts of one cached read. Hits + Negatives + Misses + Shared + Bypasses is the number of reads; a batch
+// QueryStats are the counts of one cached read. Hits + Negatives + Misses + Shared + Bypasses + Near is the number of reads; a batch
 // counts one for each of its keys.
 type QueryStats struct {
 	Hits      uint64 `json:"hits"`
@@ -52,6 +57,7 @@ type QueryStats struct {
 	Misses    uint64 `json:"misses"`
 	Shared    uint64 `json:"shared"`
 	Bypasses  uint64 `json:"bypasses"`
+	Near      uint64 `json:"near"`
 
 	// Loads counts loads from the source, whoever shared them.
 	Loads uint64 `json:"loads"`
@@ -64,12 +70,12 @@ type QueryStats struct {
 }
 
 // Reads is the number of reads.
-func (s QueryStats) Reads() uint64 { return s.Hits + s.Negatives + s.Misses + s.Shared + s.Bypasses }
+func (s QueryStats) Reads() uint64 { return s.Hits + s.Negatives + s.Misses + s.Shared + s.Bypasses + s.Near }
 
 // HitRate is the share of reads that cost the source nothing, 0 when there were none.
 func (s QueryStats) HitRate() float64 {
 	if n := s.Reads(); n > 0 {
-		return float64(s.Hits+s.Negatives+s.Shared) / float64(n)
+		return float64(s.Hits+s.Negatives+s.Shared+s.Near) / float64(n)
 	}
 	return 0
 }
@@ -80,6 +86,7 @@ func (s *QueryStats) add(o QueryStats) {
 	s.Misses += o.Misses
 	s.Shared += o.Shared
 	s.Bypasses += o.Bypasses
+	s.Near += o.Near
 	s.Loads += o.Loads
 	s.Fills += o.Fills
 	s.FillsLost += o.FillsLost
@@ -116,6 +123,7 @@ func (q *queryCounts) snapshot() QueryStats {
 		Misses:    q.outcomes[ReadMiss].Load(),
 		Shared:    q.outcomes[ReadShared].Load(),
 		Bypasses:  q.outcomes[ReadBypass].Load(),
+		Near:      q.outcomes[ReadNear].Load(),
 		Loads:     q.loads.Load(),
 		Fills:     q.fills.Load(),
 		FillsLost: q.fillsLost.Load(),
@@ -185,6 +193,8 @@ func (c *Cache) Stats() Stats {
 		Overloaded:   c.counts.overloaded.Load(),
 		Pending:      c.pending.len(),
 		BreakerOpen:  c.reads.isOpen(),
+
+		NearConnected: c.near.connected.Load(),
 	}
 	for i := range c.counts.errors {
 		if n := c.counts.errors[i].Load(); n > 0 {
@@ -201,6 +211,7 @@ func (c *Cache) Stats() Stats {
 			InvalidationsPending: g.invalidationsPending.Load(),
 			TTL:                  g.opts.TTL,
 			Mode:                 g.opts.Mode.String(),
+			Near:                 g.opts.Near,
 		}
 	}
 	c.queries.Range(func(_, v any) bool {

@@ -43,6 +43,13 @@ type Store interface {
 	// Del removes plain keys.
 	Del(ctx context.Context, keys []string) error
 
+	// Publish sends a message to those who are subscribed to the channel at this moment.
+	Publish(ctx context.Context, channel, message string) error
+
+	// Subscribe calls receive for each message of a channel, one after the other, and ready before, once it stands. It returns
+	// when ctx ends, or when messages may have been missed.
+	Subscribe(ctx context.Context, channel string, ready func(), receive func(message string)) error
+
 	// Time returns the server's clock in milliseconds since 1970; with several nodes, the latest of them. It is also how
 	// the engine asks whether Redis is back.
 	Time(ctx context.Context) (int64, error)
@@ -110,6 +117,10 @@ type WipeRequest struct {
 	Add    string        // fence token to put on the key; "" = none
 	TTL    time.Duration // of the fence that is added
 	Remove string        // fence token to take away; "" = none
+
+	// Publish is the channel on which the key is published once it is void; "" = none. Whether anybody hears of it, or it may be
+	// published at all, is of no consequence to the reply.
+	Publish string
 }
 
 // WipeReply answers a WipeRequest.

@@ -232,13 +232,14 @@ func (w *write) mark(ctx context.Context) ([]WipeReply, error) {
 	if len(w.strict) > 0 {
 		replicas = w.c.opts.Replicas
 	}
-	return w.c.store.Wipe(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil
+	return w.c.wipeStore(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil
 }
 
 func (w *write) wipes(keys []Key, add, remove string) []WipeRequest {
 	reqs := make([]WipeRequest, len(keys))
 	for i, k := range keys {
-		reqs[i] = WipeRequest{Key: w.c.redisKeyOf(k), Add: add, Remove: remove}
+		reqs[i] = w.c.wipeRequest(k)
+		reqs[i].Add, reqs[i].Remove = add, remove
 		w.c.warm.remove(reqs[i].Key)
 		if add != "" {
 			reqs[i].TTL = w.c.opts.FenceTTL
@@ -267,7 +268,7 @@ func (w *write) keepFences() (stop func()) {
 		// Close waits for the write, so that the fences have to live.
 		opCtx, cancel := context.WithTimeout(context.WithoutCancel(w.c.ctx), w.c.opts.FenceBudget)
 		defer cancel()
-		w.c.store.Wipe(opCtx, w.wipes(w.marked, w.token, ""), 0)
+		w.c.wipeStore(opCtx, w.wipes(w.marked, w.token, ""), 0)
 		arm()
 	}
 	mu.Lock()
@@ -336,6 +337,7 @@ func (w *write) resolve(o Outcome) Outcome {
 // has no fence must be. A strict write waits all the same: its fence may have been evicted or flushed, and then a reader may
 // have filled the key with what the commit has replaced.
 func (w *write) finish(ctx context.Context, o Outcome, background bool) {
+	w.dropNear()
 	w.c.pending.release(w.pending)
 	if background {
 		w.clear(w.marked)
@@ -360,6 +362,15 @@ func (w *write) finish(ctx context.Context, o Outcome, background bool) {
 	w.tell(ctx)
 }
 
+// dropNear is for a fence that Redis has lost: what this process has read since it was put on the key is older than the commit.
+func (w *write) dropNear() {
+	for _, k := range w.fenced {
+		if g := w.c.group(k.group); g.opts.Near > 0 {
+			w.c.near.drop(redisKey(g.prefix, k.id))
+		}
+	}
+}
+
 func (w *write) clearInBackground(keys []Key) {
 	if len(keys) > 0 && !w.c.goBackground(func() { w.clear(keys) }) {
 		w.clear(keys)
@@ -377,7 +388,7 @@ func (w *write) clear(keys []Key) {
 	defer cancel()
 	var late []Key
 	var cause error
-	for i, reply := range w.c.store.Wipe(opCtx, w.wipes(keys, "", w.token), 0) {
+	for i, reply := range w.c.wipeStore(opCtx, w.wipes(keys, "", w.token), 0) {
 		if reply.Err != nil {
 			late, cause = append(late, keys[i]), reply.Err
 		} else if !reply.Found {
@@ -454,7 +465,7 @@ func (w *write) tell(ctx context.Context) {
 func (c *Cache) wipe(ctx context.Context, keys []Key) error {
 	reqs := make([]WipeRequest, len(keys))
 	for i, k := range keys {
-		reqs[i].Key = c.redisKeyOf(k)
+		reqs[i] = c.wipeRequest(k)
 		c.warm.remove(reqs[i].Key)
 	}
 	c.pending.hold(keys, "") // while it is on its way this process does not read them
@@ -462,7 +473,7 @@ func (c *Cache) wipe(ctx context.Context, keys []Key) error {
 	defer cancel()
 	var cause error
 	var done []Key
-	for i, reply := range c.store.Wipe(opCtx, reqs, 0) {
+	for i, reply := range c.wipeStore(opCtx, reqs, 0) {
 		if reply.Err != nil {
 			cause = reply.Err
 			c.group(keys[i].group).invalidationsPending.Add(1)

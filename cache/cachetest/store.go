@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -25,14 +26,18 @@ type Store struct {
 	plain  map[string]plain
 	clock  cache.Clock
 	seq    int64
+	subs   []*subscription
 
 	// Before, when it is set, is called before each operation with its name ("get", "acquire", "fill", "wipe", "mint", "bump",
-	// "set", "mget", "del", "time") and the keys; an error that it returns is the operation's, which is then not executed. It may
+	// "set", "mget", "del", "publish", "subscribe", "time") and the keys; an error that it returns is the operation's, which is then not executed. It may
 	// block. Set it before the store is used.
 	Before func(ctx context.Context, op string, keys []string) error
 
 	// After is called like Before when the operation has been executed: an error loses the reply.
 	After func(ctx context.Context, op string, keys []string) error
+
+	// Deliver, when it is set, is called with each message for each subscriber, and decides when, or whether, to call receive.
+	Deliver func(message string, receive func())
 }
 
 type hash struct {
@@ -348,17 +353,84 @@ func (s *Store) Wipe(ctx context.Context, reqs []cache.WipeRequest, _ int) []cac
 	for i := range reqs {
 		keys[i] = reqs[i].Key
 	}
+	done := false
 	err := s.do(ctx, "wipe", keys, func() {
+		done = true
 		for i, r := range reqs {
 			out[i].Found = s.wipe(r)
 		}
 	})
+	for _, r := range reqs {
+		if done && r.Publish != "" { // though the answer may be lost
+			s.deliver(r.Publish, r.Key)
+		}
+	}
 	if err != nil {
 		for i := range out {
 			out[i] = cache.WipeReply{Err: err}
 		}
 	}
 	return out
+}
+
+// Publish implements cache.Store.
+func (s *Store) Publish(ctx context.Context, channel, message string) error {
+	err := s.do(ctx, "publish", nil, func() {})
+	if err == nil {
+		s.deliver(channel, message)
+	}
+	return err
+}
+
+// Subscribe implements cache.Store. Messages come through Deliver, at once when there is none.
+func (s *Store) Subscribe(ctx context.Context, channel string, ready func(), receive func(string)) error {
+	sub := &subscription{channel: channel, receive: receive, cut: make(chan struct{})}
+	if err := s.do(ctx, "subscribe", nil, func() { s.subs = append(s.subs, sub) }); err != nil {
+		return err
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.subs = slices.DeleteFunc(s.subs, func(o *subscription) bool { return o == sub })
+	}()
+	ready()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-sub.cut:
+		return ErrDown
+	}
+}
+
+// CutSubscriptions ends all subscriptions with ErrDown.
+func (s *Store) CutSubscriptions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sub := range s.subs {
+		close(sub.cut)
+	}
+	s.subs = nil
+}
+
+type subscription struct {
+	channel string
+	receive func(string)
+	cut     chan struct{}
+}
+
+func (s *Store) deliver(channel, message string) {
+	s.mu.Lock()
+	subs := slices.Clone(s.subs)
+	s.mu.Unlock()
+	for _, sub := range subs {
+		switch {
+		case sub.channel != channel:
+		case s.Deliver != nil:
+			s.Deliver(message, func() { sub.receive(message) })
+		default:
+			sub.receive(message)
+		}
+	}
 }
 
 func (s *Store) wipe(r cache.WipeRequest) (found bool) {

@@ -1,7 +1,8 @@
 -- WIPE: void every cell and lease of a key. It fences a write (MARK), ends the fence (CLEAR), and invalidates.
 --
 -- KEYS[1] the key's hash
--- ARGV    1 fence token to add ('' = none), 2 its TTL in ms, 3 fence token to remove ('' = none)
+-- ARGV    1 fence token to add ('' = none), 2 its TTL in ms, 3 fence token to remove ('' = none),
+--         4 channel to publish the key on ('' = none)
 -- Reply   {found, n}: found = 1 when the own token was, or now is, live; n = fences left
 local k, add, ttl, del = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local m = redis.call('HGET', k, '!')
@@ -31,4 +32,6 @@ if #out > 0 then
   redis.call('HSET', k, '!', table.concat(out, ';'))
   redis.call('PEXPIREAT', k, string.format('%.0f', last))
 end
+-- A user who may not publish still voids: copies of the key elsewhere end by their age.
+if ARGV[4] ~= '' then redis.pcall('PUBLISH', ARGV[4], k) end
 return {found, #out}
