@@ -39,7 +39,10 @@ const (
 	layerUnleased     = "fence, fill without lease"
 )
 
-var ourLayers = []string{layerFenced, layerStrict, layerAfterCommit}
+var (
+	ourLayers = []string{layerFenced, layerStrict, layerAfterCommit}
+	handMade  = []string{layerNaive, layerDoubleDelete, layerUnleased}
+)
 
 // perturb holds a reader up between its load and its fill now and then, as a busy machine would, in every layer alike.
 func perturb() {

@@ -118,13 +118,17 @@ func Worker(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	}
 	defer halt()
 	for s := bufio.NewScanner(in); s.Scan(); {
-		answer, err := w.command(ctx, strings.Fields(s.Text()), halt)
+		words := strings.Fields(s.Text())
+		answer, err := w.command(ctx, words, halt)
 		if err != nil {
 			return err
 		}
 		w.rec.add(record{op: op{kind: opAnswer}, text: answer})
 		if err := w.rec.flush(); err != nil {
 			return fmt.Errorf("answering: %w", err)
+		}
+		if words[0] == "arm" { // once the answer is out: the process may be gone at once
+			w.armed.Store(&armed{words[1], words[2] == "kill"})
 		}
 	}
 	return nil
@@ -165,7 +169,6 @@ func (w *worker) failpoint(at string) {
 func (w *worker) command(ctx context.Context, words []string, halt func()) (string, error) {
 	switch words[0] {
 	case "arm": // arm <failpoint> kill|stop
-		w.armed.Store(&armed{words[1], words[2] == "kill"})
 	case "halt": // no more reads and writes
 		halt()
 	case "verify": // read every row, each way
