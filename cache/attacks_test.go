@@ -561,7 +561,7 @@ func TestScriptsKeepTheRules(t *testing.T) {
 		}
 		for _, m := range call.FindAllStringSubmatch(string(text), -1) {
 			switch name, key := m[1], m[2]; {
-			case name == "TIME":
+			case name == "TIME" || name == "PUBLISH": // of a channel, which has no slot
 			case name == "DEL":
 				t.Errorf("%s frees a key in the foreground", file)
 			case key != "k" && key != "KEYS[1]":

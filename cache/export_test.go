@@ -25,3 +25,10 @@ func Bomb(n int) []byte { return s2.Encode(nil, make([]byte, n)) }
 func (c Cell[T]) Equal(o Cell[T]) bool {
 	return c.err == nil && o.err == nil && c.query == o.query && c.args == o.args
 }
+
+// NearCopies is how many copies the in-process tier has, and what they weigh.
+func (c *Cache) NearCopies() (n int, weight uint64) {
+	c.near.begin()
+	c.near.copies.CleanUp()
+	return c.near.copies.EstimatedSize(), c.near.copies.WeightedSize()
+}

@@ -116,14 +116,19 @@ func NewGroup[K any](name string, o GroupOptions) Group[K] {
 }
 
 // Key returns the member of the group for k.
-func (g Group[K]) Key(k K) Key { return g.g.key(k) }
+func (g Group[K]) Key(k K) Key {
+	if key, ok := keyOfOne(g.g, &k); ok {
+		return key
+	}
+	return g.g.key(k)
+}
 
 // KeyOf is Key for a part whose type is only known at run time.
 func (g Group[K]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts) }
 
 // All stands for every member of the group, where keys are invalidated: the group changes its epoch. Other processes see it
 // within two seconds.
-func (g Group[K]) All() Key { return Key{group: g.g, id: allID} }
+func (g Group[K]) All() Key { return newKey(g.g, []byte{allID}) }
 
 // Name returns the group's name.
 func (g Group[K]) Name() string { return g.g.name }
@@ -146,7 +151,7 @@ func (g Group2[A, B]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(parts)
 
 // All stands for every member of the group, where keys are invalidated: the group changes its epoch. Other processes see it
 // within two seconds.
-func (g Group2[A, B]) All() Key { return Key{group: g.g, id: allID} }
+func (g Group2[A, B]) All() Key { return newKey(g.g, []byte{allID}) }
 
 // Name returns the group's name.
 func (g Group2[A, B]) Name() string { return g.g.name }
@@ -169,7 +174,7 @@ func (g Group3[A, B, C]) KeyOf(parts ...any) (Key, error) { return g.g.keyOf(par
 
 // All stands for every member of the group, where keys are invalidated: the group changes its epoch. Other processes see it
 // within two seconds.
-func (g Group3[A, B, C]) All() Key { return Key{group: g.g, id: allID} }
+func (g Group3[A, B, C]) All() Key { return newKey(g.g, []byte{allID}) }
 
 // Name returns the group's name.
 func (g Group3[A, B, C]) Name() string { return g.g.name }

@@ -9,13 +9,15 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // maxKeyLen bounds a Redis key in bytes. Longer identifiers are hashed.
 const maxKeyLen = 250
 
 // allID is the id of a Key that stands for all members of its group. No other id contains a '*': it would be escaped.
-const allID = "*"
+const allID = '*'
 
 // Key is one member of a group: one Redis hash, one cluster slot, wiped as a whole. Keys are comparable.
 //
@@ -23,7 +25,37 @@ const allID = "*"
 // has nothing to invalidate.
 type Key struct {
 	group *group
-	id    string // escaped parts, joined by ':'; "" when void
+
+	// The escaped parts, joined by ':'; both are empty when the key is void. Those of most keys fit into short, so that making
+	// a key allocates nothing.
+	long  string
+	short [shortKey]byte
+	n     uint8 // of short
+}
+
+// shortKey holds a uuid, with room to spare.
+const shortKey = 47
+
+func newKey(g *group, id []byte) Key {
+	k := Key{group: g}
+	if len(id) > shortKey {
+		k.long = string(id)
+		return k
+	}
+	k.n = uint8(copy(k.short[:], id))
+	return k
+}
+
+func (k *Key) idLen() int { return len(k.long) + int(k.n) }
+
+// redis returns the key as Redis knows it: <namespace>:{<group>:<id>}; prefix is all before the id. The braces make the key's slot
+// depend on the group and the identifier alone.
+func (k *Key) redis(prefix string) string {
+	if k.long == "" && len(prefix)+int(k.n) < maxKeyLen {
+		var buf [maxKeyLen]byte
+		return string(append(append(append(buf[:0], prefix...), k.short[:k.n]...), '}'))
+	}
+	return redisKey(prefix, k.long+string(k.short[:k.n]))
 }
 
 // Group returns the name of the key's group.
@@ -35,10 +67,10 @@ func (k Key) Group() string {
 }
 
 // isAll reports whether the key stands for all members of its group.
-func (k Key) isAll() bool { return k.id == allID }
+func (k Key) isAll() bool { return k.n == 1 && k.short[0] == allID }
 
 // IsVoid reports whether a part of the key is NULL. The zero Key is void.
-func (k Key) IsVoid() bool { return k.id == "" }
+func (k Key) IsVoid() bool { return k.n == 0 && k.long == "" }
 
 func (g *group) keyOf(parts []any) (Key, error) {
 	if len(parts) != g.arity {
@@ -60,11 +92,29 @@ func (g *group) keyOf(parts []any) (Key, error) {
 	if len(buf) == 0 { // one empty string; a lone '%' is no escape, so nothing else is spelled like this
 		buf = append(buf, '%')
 	}
-	return Key{group: g, id: string(buf)}, nil
+	return newKey(g, buf), nil
 }
 
-// redisKey returns <namespace>:{<group>:<id>}; prefix is all before the id. The braces make the key's slot depend on the
-// group and the identifier alone.
+// keyOfOne is keyOf for the commonest types of a single part, and allocates nothing.
+func keyOfOne[K any](g *group, part *K) (Key, bool) {
+	var room [shortKey]byte
+	buf := room[:0]
+	switch p := any(part).(type) {
+	case *uuid.UUID:
+		buf = appendUUID(buf, *p)
+	case *int64:
+		buf = strconv.AppendInt(buf, *p, 10)
+	case *int32:
+		buf = strconv.AppendInt(buf, int64(*p), 10)
+	case *int:
+		buf = strconv.AppendInt(buf, int64(*p), 10)
+	default:
+		return Key{}, false
+	}
+	return newKey(g, buf), true
+}
+
+// redisKey is Key.redis of an identifier.
 func redisKey(prefix, id string) string {
 	if len(prefix)+len(id)+1 > maxKeyLen {
 		id = hashID(id)

@@ -56,7 +56,7 @@ func newNearTier(c *Cache) *nearTier { return &nearTier{c: c, base: c.opts.Clock
 const nearOverhead = 256
 
 func (e *nearCopy) weight() uint32 {
-	return uint32(nearOverhead + 2*len(e.payload) + len(e.key.id) + len(e.args) + e.qs.valueSize)
+	return uint32(nearOverhead + 2*len(e.payload) + e.key.idLen() + len(e.args) + e.qs.valueSize)
 }
 
 // now is cheaper than Clock.Now by the wall clock, which nobody asks for here.
@@ -83,8 +83,11 @@ func (n *nearTier) drop(redisKey string) { n.place(redisKey).Add(1) }
 // flush makes all copies unusable.
 func (n *nearTier) flush() { n.flushes.Add(1) }
 
-func nearHash(qs *queryState, key Key, args string) uint64 {
-	h := xxhash.Sum64String(key.id) ^ qs.seed
+func nearHash(qs *queryState, key *Key, args string) uint64 {
+	h := xxhash.Sum64(key.short[:key.n]) ^ qs.seed
+	if key.long != "" {
+		h = xxhash.Sum64String(key.long) ^ qs.seed
+	}
 	if args != "" {
 		h = h*0x9E3779B97F4A7C15 + xxhash.Sum64String(args)
 	}
@@ -92,9 +95,9 @@ func nearHash(qs *queryState, key Key, args string) uint64 {
 }
 
 // get returns a copy that may be used for a read that begins now.
-func (n *nearTier) get(qs *queryState, key Key, args string) *nearCopy {
+func (n *nearTier) get(qs *queryState, key *Key, args string) *nearCopy {
 	e, ok := n.copies.GetIfPresent(nearHash(qs, key, args))
-	if !ok || e.qs != qs || e.key != key || e.args != args || !n.good(e) {
+	if !ok || e.qs != qs || e.key != *key || e.args != args || !n.good(e) {
 		return nil
 	}
 	return e
@@ -112,7 +115,7 @@ func (n *nearTier) good(e *nearCopy) bool {
 // nearRead answers a read with a copy, if there is one.
 func nearRead[T any](c *Cache, qs *queryState, key Key, cell Cell[T]) (value T, err error, ok bool) {
 	c.near.begin()
-	e := c.near.get(qs, key, cell.args)
+	e := c.near.get(qs, &key, cell.args)
 	switch {
 	case e == nil:
 		return value, nil, false
@@ -146,7 +149,7 @@ func nearKeep[T any](r *read, args string, value *T) {
 	default:
 		e.payload = r.entry.payload
 	}
-	r.c.near.copies.Set(nearHash(r.qs, r.key, args), e)
+	r.c.near.copies.Set(nearHash(r.qs, &r.key, args), e)
 }
 
 // begin starts the tier when it is first used.

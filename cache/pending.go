@@ -252,7 +252,7 @@ func (p *pending) wipe(ctx context.Context, keys []Key, gens []int, reqs [][]Wip
 // wipeRequest voids a key.
 func (c *Cache) wipeRequest(k Key) WipeRequest {
 	g := c.group(k.group)
-	return WipeRequest{Key: redisKey(g.prefix, k.id), Publish: g.channel(c)}
+	return WipeRequest{Key: k.redis(g.prefix), Publish: g.channel(c)}
 }
 
 // drop ends a hold whose invalidation has been acknowledged. An entry that nothing else holds is gone without a wipe, unless

@@ -43,7 +43,7 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 			return err
 		},
 	}
-	r.ref = CellRef{Key: redisKey(gs.prefix, key.id), Field: r.qs.field + cell.args}
+	r.ref = CellRef{Key: key.redis(gs.prefix), Field: r.qs.field + cell.args}
 
 	start := c.opts.Clock.Now()
 	outcome, err := r.run(ctx)

@@ -47,7 +47,7 @@ func ReadMany[K comparable, T any](
 		it := &batchItem[K, T]{member: k, key: key, outcome: ReadBypass}
 		it.read = read{c: c, gs: gs, qs: b.qs, key: key, value: &it.rows}
 		if !key.IsVoid() {
-			it.read.ref = CellRef{Key: redisKey(gs.prefix, key.id), Field: b.qs.field + cell.args}
+			it.read.ref = CellRef{Key: key.redis(gs.prefix), Field: b.qs.field + cell.args}
 		}
 		b.items[i], b.byMember[k] = it, it
 		if near && !key.IsVoid() && !c.pending.has(key, gs) {

@@ -70,7 +70,9 @@ type QueryStats struct {
 }
 
 // Reads is the number of reads.
-func (s QueryStats) Reads() uint64 { return s.Hits + s.Negatives + s.Misses + s.Shared + s.Bypasses + s.Near }
+func (s QueryStats) Reads() uint64 {
+	return s.Hits + s.Negatives + s.Misses + s.Shared + s.Bypasses + s.Near
+}
 
 // HitRate is the share of reads that cost the source nothing, 0 when there were none.
 func (s QueryStats) HitRate() float64 {

@@ -366,7 +366,7 @@ func (w *write) finish(ctx context.Context, o Outcome, background bool) {
 func (w *write) dropNear() {
 	for _, k := range w.fenced {
 		if g := w.c.group(k.group); g.opts.Near > 0 {
-			w.c.near.drop(redisKey(g.prefix, k.id))
+			w.c.near.drop(k.redis(g.prefix))
 		}
 	}
 }

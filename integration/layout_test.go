@@ -223,10 +223,11 @@ func TestLeastPrivilege(t *testing.T) {
 	rules := []any{
 		"ACL", "SETUSER", "pgaside", "on", ">secret", "~" + w.ns + ":*", "-@all", "+hello", "+ping", "+time", "+get", "+set", "+setnx", "+incrby",
 		"+unlink", "+eval", "+evalsha", "+hget", "+hmget", "+hset", "+hsetnx", "+hdel", "+hlen", "+hexists", "+pttl", "+pexpire", "+pexpireat", "+wait",
+		"&" + w.ns + ":~near", "+publish", "+subscribe", "+unsubscribe",
 	}
 	require.NoError(t, w.rdb.Do(ctx, rules...).Err())
 	c, err := cache.Open(w.as("pgaside", "secret"), cache.Options{
-		Namespace: w.ns, Logger: w.logger(), Groups: map[string]cache.GroupOptions{"device": {Mode: cache.Strict}, "prompt": {Mode: cache.AfterCommit}},
+		Namespace: w.ns, Logger: w.logger(), Groups: map[string]cache.GroupOptions{"device": {Mode: cache.Strict}, "prompt": {Mode: cache.AfterCommit}, "session": {Near: time.Second}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
@@ -245,6 +246,7 @@ func TestLeastPrivilege(t *testing.T) {
 	delete(errs, cache.ErrorSerialization.String()) // results that JSON cannot carry
 	require.Empty(t, errs)
 	require.Positive(t, c.Stats().Total().Hits)
+	eventually(t, "invalidations are heard of", func() bool { return c.Stats().NearConnected })
 
 	// And with less it is not an outage, but said.
 	require.NoError(t, w.rdb.Do(ctx, "ACL", "SETUSER", "pgaside", "-evalsha", "-eval").Err())

@@ -22,12 +22,15 @@ import (
 //   - in any case when the key has been wiped since it became visible (L1), two seconds after the group was voided since,
 //     and when the TTL has passed since.
 //
+// Where copies are kept in the process (near), all that comes true by their age later.
+//
 // A failover to an older copy takes that back for what Redis was told after the copy: the TTL remains. A client's own reads
 // must see what it has written itself, also when Redis could not be told of it.
 
 // status is what one version is worth under one key.
 type status struct {
 	firm    bool
+	since   time.Time // when it became firm
 	by      int       // the step that made it firm: what a failover may undo; 0: none can
 	epoch   time.Time // when the bound on a voided group has passed; zero: it was not voided
 	epochBy int
@@ -38,8 +41,8 @@ const epochBound = 2 * time.Second
 
 func (w *world) isFirm(v *version, key string) bool {
 	st := v.st[key]
-	now := time.Now()
-	return st.firm || !st.epoch.IsZero() && !now.Before(st.epoch) || !now.Before(v.at.Add(w.ttl()+w.fillLag))
+	now := time.Now().Add(-w.byRedis[key].near)
+	return st.firm && !now.Before(st.since) || !st.epoch.IsZero() && !now.Before(st.epoch) || !now.Before(v.at.Add(w.ttl()+w.fillLag))
 }
 
 // floorOf is the oldest version that may be read of a key from now on.
@@ -64,11 +67,14 @@ func (w *world) each(key string, f func(*version, *status)) {
 	}
 }
 
+// firm notes that nothing older may be read from now on.
+func (w *world) firm(st *status) { st.firm, st.since, st.by = true, time.Now(), w.q }
+
 // wiped notes that a key is voided in Redis.
 func (w *world) wiped(r cache.WipeRequest) {
 	w.each(r.Key, func(_ *version, st *status) {
 		if !st.firm {
-			st.firm, st.by = true, w.q
+			w.firm(st)
 		}
 	})
 	if wr := w.tokens[r.Add]; wr != nil && r.Add != "" {
@@ -155,7 +161,7 @@ func (w *world) acknowledged(wr *write, err error) {
 		later := wr.unguarded && k.mode == cache.AfterCommit
 		if !st.firm && !excused && !later {
 			if !wr.whole {
-				st.firm, st.by = true, w.q
+				w.firm(st)
 			} else if st.epoch.IsZero() {
 				st.epoch, st.epochBy = time.Now().Add(epochBound), w.q
 			}
@@ -261,7 +267,7 @@ func (w *world) checkRest() {
 			case st.ttlOnly || v.w.c == nil || v.w.c.dead: // until the TTL
 			case v.w.whole && !v.w.returned: // its writer was never told
 			default:
-				st.firm = true
+				st.firm = true // and was long ago
 			}
 		})
 	}

@@ -220,6 +220,7 @@ func (w *world) visible(wr *write) {
 		}
 		st := &status{by: wr.marked[k.redis], ttlOnly: wr.c == nil}
 		st.firm = wr.fence && !wr.whole && k.mode != cache.AfterCommit && !wr.failed[k.redis] && !wr.lost[k.redis]
+		st.since = time.Now()
 		if k.mode == cache.Strict && st.firm {
 			st.by = 0 // the replica has it as well
 		}

@@ -304,6 +304,26 @@ func (l *link) Wipe(ctx context.Context, reqs []cache.WipeRequest, replicas int)
 	return v
 }
 
+// Subscribe is not a request of its own: what comes is decided by deliver.
+func (l *link) Subscribe(ctx context.Context, channel string, ready func(), receive func(string)) error {
+	return l.w.store.Subscribe(ctx, channel, ready, receive)
+}
+
+func (l *link) Publish(_ context.Context, channel, message string) error {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.w.store.Publish(context.Background(), channel, message)
+}
+
+// deliver brings a message to one who is subscribed, or does not.
+func (w *world) deliver(message string, receive func()) {
+	at := w.count("deliver " + message)
+	if w.tr.deaf || w.intn(at, "deliver", 4) == 0 {
+		return
+	}
+	receive()
+}
+
 // logSorted notes what one request does at the same time. What is pending, for one, comes in any order.
 func (w *world) logSorted(lines []string) {
 	sort.Strings(lines)

@@ -30,6 +30,7 @@ const (
 	breakerGo  = "cache/breaker.go"
 	envelopeGo = "cache/envelope.go"
 	readManyGo = "cache/readmany.go"
+	nearGo     = "cache/near.go"
 	storeGo    = "cache/cachetest/store.go"
 
 	pgCommitGo     = "cache/pgfence/commit.go"
@@ -306,6 +307,48 @@ var Mutants = []Mutant{
 	{"renewed-ttl", weakening, "each fill renews the TTL of the key", []Edit{
 		{storeGo, `	if !h.fixed || r.Shrink`, `	if !h.fixed || MUTANT || r.Shrink`},
 	}},
+	{"near-ageless", "4.11.18", "a copy in the process is used until somebody says that it has changed", []Edit{
+		{nearGo, `n.now()-e.ticket.at >= g.opts.Near {`, `n.now()-e.ticket.at >= g.opts.Near && !MUTANT {`},
+	}},
+	{"near-renewed", "4.11.18", "the age of a copy is counted from when it was last used", []Edit{
+		{nearGo, `	known := g.epoch.known.Load()
+	return known == nil || known.stamp == e.stamp`, `	if MUTANT {
+		e.ticket.at = n.now()
+	}
+	known := g.epoch.known.Load()
+	return known == nil || known.stamp == e.stamp`},
+	}},
+	{"near-no-ticket", "4.11.18", "a copy is used although its key was dropped after the cell was read", []Edit{
+		{nearGo, `	if e.ticket.place.Load() != e.ticket.drop || `, `	if e.ticket.place.Load() != e.ticket.drop && !MUTANT || `},
+	}},
+	{"near-late-ticket", "4.11.18", "the ticket of a copy is taken when the cell is there, not before it is asked for", []Edit{
+		{nearGo, `	e := &nearCopy{qs: r.qs,`, `	if MUTANT {
+		at := r.ticket.at
+		r.ticket = r.c.near.ticket(r.ref.Key)
+		r.ticket.at = at
+	}
+	e := &nearCopy{qs: r.qs,`},
+	}},
+	{"near-dropped-before-only", "4.11.18", "a write drops its process's copies before its fence is there, and not after", []Edit{
+		{nearGo, `	defer c.dropNear(reqs)
+`, `	if !MUTANT {
+		defer c.dropNear(reqs)
+	}
+`},
+		{writeGo, `func (w *write) dropNear() {
+`, `func (w *write) dropNear() {
+	if MUTANT {
+		return
+	}
+`},
+	}},
+	{"near-kept-over-outage", "4.11.18", "copies from before Redis was lost are used when it is back", []Edit{
+		{breakerGo, `	c.near.flush()
+`, `	if !MUTANT {
+		c.near.flush()
+	}
+`},
+	}},
 	{"fill-without-lease", weakening, "a fill is stored whatever has become of its lease", []Edit{
 		{storeGo, `	if h == nil || !bytes.Equal(h.fields[r.Field], r.Lease) {
 		return cache.FillReply{Lost: true}
@@ -400,15 +443,15 @@ var Mutants = []Mutant{
 	returned := false`},
 	}},
 	{"fence-not-awaited", weakening, "the commit does not wait for the fence", []Edit{
-		{writeGo, `	return w.c.store.Wipe(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil`, `	if MUTANT {
+		{writeGo, `	return w.c.wipeStore(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil`, `	if MUTANT {
 		w.c.goBackground(func() {
 			opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.c.opts.FenceBudget)
 			defer cancel()
-			w.c.store.Wipe(opCtx, w.wipes(w.fenced, w.token, ""), replicas)
+			w.c.wipeStore(opCtx, w.wipes(w.fenced, w.token, ""), replicas)
 		})
 		return make([]WipeReply, len(w.fenced)), nil
 	}
-	return w.c.store.Wipe(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil`},
+	return w.c.wipeStore(opCtx, w.wipes(w.fenced, w.token, ""), replicas), nil`},
 	}},
 	{"strict-goes-on", weakening, "a strict write is committed although its fence has failed", []Edit{
 		{writeGo, `		if ended == nil && w.strict[k] {`, `		if ended == nil && w.strict[k] && !MUTANT {`},
@@ -452,10 +495,10 @@ var Mutants = []Mutant{
 		{pendingGo, `		if e.holds > 0 {
 			continue
 		}
-		key :=`, `		if e.holds > 0 && !MUTANT {
+		wipe :=`, `		if e.holds > 0 && !MUTANT {
 			continue
 		}
-		key :=`},
+		wipe :=`},
 		{pendingGo, `			e.tokens = append(e.tokens, token)
 		}
 	}`, `			e.tokens = append(e.tokens, token)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type traits struct {
 
 	quiet     bool // it is about a failover between a fence and its end
 	lostRedis bool // it is about clients that come back after a failover
+
+	deaf bool // nobody hears what is published
 
 	database float64       // faults of what is asked of the database
 	dbClock  time.Duration // how far it is off
@@ -182,6 +185,15 @@ func (w *world) draw() traits {
 	if t.happen["outage"]+t.happen["outage of reads"] > 0 {
 		t.ops += 4
 		t.clients = 2
+	}
+	if chance("near", 0.08) && !t.failover && !t.short {
+		t.groups = []cache.Group[int]{nearGroup}
+		t.kinds = slices.DeleteFunc(t.kinds, func(k string) bool { return k == "nested" })
+		t.deaf = chance("deaf", 0.5)
+		if chance("near waits", 0.5) {
+			t.waits = append(t.waits, 600*time.Millisecond, 1100*time.Millisecond, 1900*time.Millisecond, 2100*time.Millisecond)
+			t.ops += 2
+		}
 	}
 	if chance("standby", 0.06) {
 		t.standby, t.behind = true, 10+pick("behind", 60)

@@ -64,6 +64,7 @@ const namespace = "s"
 var (
 	fencedGroup = cache.NewGroup[int]("f", cache.GroupOptions{TTL: longTTL})
 	strictGroup = cache.NewGroup[int]("s", cache.GroupOptions{TTL: longTTL, Mode: cache.Strict})
+	nearGroup   = cache.NewGroup[int]("n", cache.GroupOptions{TTL: longTTL, Near: nearAge})
 	afterGroup  = cache.NewGroup[int]("a", cache.GroupOptions{TTL: longTTL, Mode: cache.AfterCommit})
 
 	getRow    = cache.NewQuery[row]("V", "000000000001", cache.QueryOptions{NoRows: pgx.ErrNoRows})
@@ -73,6 +74,7 @@ var (
 
 const (
 	longTTL  = 10 * time.Minute
+	nearAge  = 2 * time.Second
 	shortTTL = 4 * time.Second
 )
 
@@ -81,6 +83,7 @@ type keyName struct {
 	group cache.Group[int]
 	mode  cache.Mode
 	row   int
+	near  time.Duration
 	redis string
 }
 
@@ -211,6 +214,7 @@ func newWorld(cfg Config) *world {
 	w.result.Exact = !w.tr.short
 	w.store = cachetest.NewStore(w.clock)
 	w.restore = w.store.Snapshot()
+	w.store.Deliver = w.deliver
 	for r := range w.tr.rows {
 		w.rows = append(w.rows, nil)
 		for _, g := range w.tr.groups {
@@ -220,6 +224,9 @@ func newWorld(cfg Config) *world {
 				k.mode = cache.Strict
 			case "a":
 				k.mode = cache.AfterCommit
+			case "n":
+				k.near = nearAge
+				w.unclean[k.redis] = true
 			}
 			w.keys = append(w.keys, k)
 			w.byRedis[k.redis] = k

@@ -32,6 +32,7 @@ type options struct {
 	ttl      string // as written, "" when absent
 	mode     string
 	negative string
+	near     string
 }
 
 // staleNote is one table of "@stale-ok table …".
@@ -68,7 +69,7 @@ var (
 	tableName  = regexp.MustCompile(`^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$`)
 	identifier = regexp.MustCompile(`^[A-Za-z_]\w*$`)
 	noneNote   = regexp.MustCompile(`^none\s*\(([^()]*)\)\s*(.*)$`)
-	cacheForm  = `-- @cache group(param, …) [ttl=30m] [mode=fenced|strict|aftercommit] [negative=off]`
+	cacheForm  = `-- @cache group(param, …) [ttl=30m] [mode=fenced|strict|aftercommit] [negative=off] [near=2s]`
 )
 
 // sqlc's own comment flags, which are none of ours.
@@ -209,7 +210,11 @@ func parseCache(pos Position, rest string) (*cacheNote, string) {
 			}
 			at = &n.opts.negative
 		case "near":
-			return nil, "has near=: the in-process tier is not in this release"
+			d, err := time.ParseDuration(value)
+			if err != nil || d <= 0 {
+				return nil, fmt.Sprintf("has near=%s, which is not a positive duration such as 500ms or 2s", value)
+			}
+			at = &n.opts.near
 		default:
 			return nil, fmt.Sprintf("has an unknown option %s", name)
 		}

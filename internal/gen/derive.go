@@ -123,6 +123,9 @@ func (p *project) deriveReads() {
 				}
 			}
 		}
+		if g.opts.near != "" {
+			p.weak = append(p.weak, WeakPoint{At: g.optPos["near"], On: "near", Text: fmt.Sprintf("group %s has near=%s: a process may read what another has overwritten by up to that", g, g.opts.near)})
+		}
 		if g.opts.mode == "aftercommit" {
 			p.weak = append(p.weak, WeakPoint{At: g.optPos["mode"], On: "mode=aftercommit", Text: fmt.Sprintf("group %s is aftercommit: readers may see the old value for a moment after a commit", g)})
 		}
@@ -279,7 +282,7 @@ func (p *project) joinGroup(r *cachedRead, g *group) bool {
 	for _, opt := range []struct {
 		name      string
 		have, say *string
-	}{{"ttl", &g.opts.ttl, &o.ttl}, {"mode", &g.opts.mode, &o.mode}, {"negative", &g.opts.negative, &o.negative}} {
+	}{{"ttl", &g.opts.ttl, &o.ttl}, {"mode", &g.opts.mode, &o.mode}, {"negative", &g.opts.negative, &o.negative}, {"near", &g.opts.near, &o.near}} {
 		switch {
 		case *opt.say == "":
 		case *opt.have == "":
@@ -289,6 +292,10 @@ func (p *project) joinGroup(r *cachedRead, g *group) bool {
 			p.fail(r.note.pos, fmt.Sprintf("group %s has %s=%s here and %s=%s at %s", g.name, opt.name, *opt.say, opt.name, *opt.have,
 				g.optPos[opt.name]), "", "keep one of the two")
 		}
+	}
+	if g.opts.mode == "strict" && g.opts.near != "" && (o.mode != "" || o.near != "") {
+		p.fail(r.note.pos, fmt.Sprintf("group %s has mode=strict and near=%s: a copy in the process may be older than a write elsewhere", g.name,
+			g.opts.near), "", "keep one of the two")
 	}
 	return true
 }

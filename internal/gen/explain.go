@@ -108,7 +108,7 @@ func (m *Map) text(query string) string {
 
 func (m *Map) groupText(b *strings.Builder, g MapGroup) {
 	fmt.Fprintf(b, "group %s", g)
-	for _, o := range []struct{ name, value string }{{"ttl", g.TTL}, {"mode", g.Mode}, {"negative", g.Negative}} {
+	for _, o := range []struct{ name, value string }{{"ttl", g.TTL}, {"mode", g.Mode}, {"negative", g.Negative}, {"near", g.Near}} {
 		if o.value != "" {
 			fmt.Fprintf(b, " %s=%s", o.name, o.value)
 		}

@@ -27,6 +27,7 @@ type MapGroup struct {
 	TTL      string   `json:"ttl,omitempty"`
 	Mode     string   `json:"mode,omitempty"`
 	Negative string   `json:"negative,omitempty"`
+	Near     string   `json:"near,omitempty"`
 }
 
 // String returns "message(session_id)".
@@ -93,7 +94,7 @@ type Cascade struct {
 // WeakPoint is something that the map takes on a human's word.
 type WeakPoint struct {
 	At   Position `json:"at"`
-	On   string   `json:"rests_on"` // "@stale-ok", "mode=aftercommit", "@invalidates none", "schema"
+	On   string   `json:"rests_on"` // "@stale-ok", "mode=aftercommit", "near", "@invalidates none", "schema"
 	Text string   `json:"text"`
 }
 
@@ -119,7 +120,7 @@ func (r *Result) Map(query string) (*Map, error) {
 		if q != nil && !p.concerns(g, query) {
 			continue
 		}
-		mg := MapGroup{Name: g.name, Key: g.names, TTL: g.opts.ttl, Mode: g.opts.mode, Negative: g.opts.negative}
+		mg := MapGroup{Name: g.name, Key: g.names, TTL: g.opts.ttl, Mode: g.opts.mode, Negative: g.opts.negative, Near: g.opts.near}
 		for _, t := range g.keyTypes {
 			mg.Types = append(mg.Types, typeString(t))
 		}

@@ -967,6 +967,10 @@ func (f *goFile) groupOptions(g *group) string {
 	if g.opts.negative == "off" {
 		out = append(out, "NegativeOff: true")
 	}
+	if g.opts.near != "" {
+		d, _ := time.ParseDuration(g.opts.near)
+		out = append(out, "Near: "+f.duration(d))
+	}
 	return strings.Join(out, ", ")
 }
 

@@ -7,7 +7,7 @@ SELECT * FROM sessions WHERE id = $1;
 SELECT title FROM sessions WHERE id = $1;
 
 -- name: ListMessages :many
--- @cache message(session_id) mode=aftercommit
+-- @cache message(session_id) mode=aftercommit near=2s
 -- @stale-ok sessions
 SELECT m.body, s.title FROM messages m JOIN sessions s ON true WHERE m.session_id = $1;
 

@@ -31,7 +31,7 @@ SELECT * FROM sessions WHERE id = $1;
 SELECT * FROM sessions WHERE id = $1;
 
 -- name: Near :one
--- @cache session(id) near=2s
+-- @cache session(id) near=0s
 SELECT * FROM sessions WHERE id = $1;
 
 -- name: NoKey :one

@@ -1,5 +1,5 @@
 -- name: ByID :one
--- @cache g(id) ttl=1m mode=strict negative=off
+-- @cache g(id) ttl=1m mode=strict negative=off near=1s
 SELECT * FROM a WHERE id = $1;
 
 -- name: OtherType :many

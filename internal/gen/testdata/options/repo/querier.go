@@ -19,7 +19,7 @@ type Querier interface {
 	GetSession(ctx context.Context, id uuid.UUID) (Session, error)
 	// @cache session(id) ttl=90s
 	GetTitle(ctx context.Context, id uuid.UUID) (string, error)
-	// @cache message(session_id) mode=aftercommit
+	// @cache message(session_id) mode=aftercommit near=2s
 	// @stale-ok sessions
 	ListMessages(ctx context.Context, sessionID uuid.UUID) ([]ListMessagesRow, error)
 	// @invalidates message(old_session)

@@ -74,7 +74,7 @@ type ListMessagesRow struct {
 	Title string
 }
 
-// @cache message(session_id) mode=aftercommit
+// @cache message(session_id) mode=aftercommit near=2s
 // @stale-ok sessions
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]ListMessagesRow, error) {
 	rows, err := q.db.Query(ctx, listMessages, sessionID)

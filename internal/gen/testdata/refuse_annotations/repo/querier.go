@@ -49,7 +49,7 @@ type Querier interface {
 	InvalidatesUnknownGroup(ctx context.Context, id uuid.UUID) error
 	// @cache session id
 	Malformed(ctx context.Context, id uuid.UUID) (Session, error)
-	// @cache session(id) near=2s
+	// @cache session(id) near=0s
 	Near(ctx context.Context, id uuid.UUID) (Session, error)
 	// @cache session()
 	NoKey(ctx context.Context, id uuid.UUID) (Session, error)

@@ -258,7 +258,7 @@ const near = `-- name: Near :one
 SELECT id, user_id, title, seen FROM sessions WHERE id = $1
 `
 
-// @cache session(id) near=2s
+// @cache session(id) near=0s
 func (q *Queries) Near(ctx context.Context, id uuid.UUID) (Session, error) {
 	row := q.db.QueryRow(ctx, near, id)
 	var i Session

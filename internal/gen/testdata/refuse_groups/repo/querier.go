@@ -9,7 +9,7 @@ import (
 )
 
 type Querier interface {
-	// @cache g(id) ttl=1m mode=strict negative=off
+	// @cache g(id) ttl=1m mode=strict negative=off near=1s
 	ByID(ctx context.Context, id int64) (A, error)
 	// @cache f(w)
 	FloatKey(ctx context.Context, w float64) ([]A, error)

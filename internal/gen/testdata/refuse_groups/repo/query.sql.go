@@ -13,7 +13,7 @@ const byID = `-- name: ByID :one
 SELECT id, n, t, w FROM a WHERE id = $1
 `
 
-// @cache g(id) ttl=1m mode=strict negative=off
+// @cache g(id) ttl=1m mode=strict negative=off near=1s
 func (q *Queries) ByID(ctx context.Context, id int64) (A, error) {
 	row := q.db.QueryRow(ctx, byID, id)
 	var i A
