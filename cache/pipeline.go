@@ -33,6 +33,9 @@ const (
 //
 // A caller leaves when its own context ends, whatever becomes of the pipeline. The pipeline is nobody's: it goes on until the
 // last of its callers' deadlines.
+//
+// go-redis' AutoPipeline does not do: it is experimental, a caller of its blocking face cannot leave, a lone one pays three times
+// a GET on either face, and in a cluster its batches mix the nodes. With 16 to 256 callers it is no faster than this.
 type pipeliner struct {
 	rdb     redis.UniversalClient
 	cluster *redis.ClusterClient // nil without one
