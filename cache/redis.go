@@ -241,35 +241,44 @@ func modeOf(c *maintnotifications.Config) maintnotifications.Mode {
 
 // redisStore is the Store over a real Redis.
 type redisStore struct {
-	rdb  redis.UniversalClient
-	owns bool
+	rdb   redis.UniversalClient
+	owns  bool
+	reads *pipeliner
 }
 
 // NewRedisStore returns the Store over a Redis client. With owns set, Close closes the client too.
-func NewRedisStore(rdb redis.UniversalClient, owns bool) Store { return &redisStore{rdb, owns} }
+func NewRedisStore(rdb redis.UniversalClient, owns bool) Store {
+	return &redisStore{rdb, owns, newPipeliner(rdb)}
+}
 
 func (s *redisStore) Close() error {
+	var err error
 	if s.owns {
-		return s.rdb.Close()
+		err = s.rdb.Close() // ends what is under way
 	}
-	return nil
+	s.reads.close()
+	return err
 }
 
 func (s *redisStore) Get(ctx context.Context, at CellRef, extra []string) ([]byte, []string, error) {
+	get := redis.NewStringCmd(ctx, "hget", at.Key, at.Field)
 	if len(extra) == 0 {
-		cell, err := s.rdb.HGet(ctx, at.Key, at.Field).Bytes()
+		if err := s.reads.do(ctx, at.Key, get); err != nil {
+			return nil, nil, err
+		}
+		cell, err := get.Bytes()
 		return cell, nil, notNil(err)
 	}
-	pipe := s.rdb.Pipeline()
-	cmds := make([]*redis.StringCmd, len(extra))
-	for i, k := range extra {
-		cmds[i] = pipe.Get(ctx, k)
+	cmds := make([]redis.Cmder, 0, len(extra)+1)
+	for _, k := range extra {
+		cmds = append(cmds, redis.NewStringCmd(ctx, "get", k))
 	}
-	get := pipe.HGet(ctx, at.Key, at.Field)
-	_, _ = pipe.Exec(ctx) // each command carries its own error
+	if err := s.reads.do(ctx, at.Key, append(cmds, get)...); err != nil {
+		return nil, nil, err
+	}
 	values := make([]string, len(extra))
 	for i, cmd := range cmds {
-		v, err := cmd.Result()
+		v, err := cmd.(*redis.StringCmd).Result()
 		if notNil(err) != nil {
 			return nil, nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgaside/pgaside/cache"
 	"github.com/pgaside/pgaside/cached"
 	"github.com/pgaside/pgaside/repo"
 )
@@ -42,6 +43,12 @@ func BenchmarkRatio(b *testing.B) {
 	must(b, rdb.Set(ctx, w.ns+":raw", cell, 0).Err())
 	b.Cleanup(func() { rdb.Del(ctx, w.ns+":raw") })
 
+	store := cache.NewRedisStore(rdb, false)
+	b.Cleanup(func() { must(b, store.Close()) })
+	cellGet := func(uuid.UUID) error {
+		_, _, err := store.Get(ctx, cache.CellRef{Key: key, Field: field}, nil)
+		return err
+	}
 	hit := func(uuid.UUID) error { _, err := q.GetSession(ctx, hot); return err }
 	get := func(uuid.UUID) error { _, err := rdb.Get(ctx, w.ns+":raw").Bytes(); return err }
 	hget := func(uuid.UUID) error { _, err := rdb.HGet(ctx, key, field).Bytes(); return err }
@@ -77,6 +84,7 @@ func BenchmarkRatio(b *testing.B) {
 		besideOur string
 		fresh     bool
 	}{
+		{"store/beside=redis-get", cellGet, get, "GET", false},
 		{"hit/beside=redis-get", hit, get, "GET", false},
 		{"hit/beside=redis-hget", hit, hget, "HGET", false},
 		{"miss/beside=postgres", miss, load, "SELECT", true},
