@@ -93,6 +93,7 @@ func newPool(ctx context.Context, url string, conns int32, t *turns) (*pgxpool.P
 	conf.MaxConns = conns
 	if t != nil {
 		conf.ConnConfig.DialFunc = t.dial
+		conf.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // a ping of an idle connection is no part of the work
 	}
 	return pgxpool.NewWithConfig(ctx, conf)
 }

@@ -18,6 +18,7 @@ var path = cache.NewQuery[repo.Item]("Path", "0", cache.QueryOptions{})
 // frozen is a read while Redis does not answer (SIGSTOP) and the breaker is open.
 func frozen(ctx context.Context, e *env, r *Report) (err error) {
 	w := e.world(0)
+	w.patience = 0
 	c, err := w.openCache(nil)
 	if err != nil {
 		return err

@@ -48,10 +48,6 @@ func herd(ctx context.Context, e *env, r *Report) error {
 	if err != nil {
 		return fmt.Errorf("making the rows slow: %w", err)
 	}
-	patience := time.Duration(0)
-	if e.Quick { // what is counted must not depend on how busy the machine is
-		patience = 45 * time.Second
-	}
 	var herd []*herdChild
 	defer func() {
 		for _, c := range herd {
@@ -59,7 +55,7 @@ func herd(ctx context.Context, e *env, r *Report) error {
 		}
 	}()
 	for range herdProcesses {
-		c, err := startHerdChild(db, e.redis.URL(), len(e.data.rows), patience)
+		c, err := startHerdChild(db, e.redis.URL(), len(e.data.rows), pick(e.settings, 0, patience))
 		if err != nil {
 			return err
 		}

@@ -93,9 +93,15 @@ func (e *env) peers(ctx context.Context, part string) (out []*peer, closeAll fun
 	return out, closeAll, nil
 }
 
+// patience is what pgaside may wait for Redis in a quick run: what is counted there must not depend on how busy the machine is.
+const patience = 45 * time.Second
+
 func (e *env) world(n int) *world {
 	prefix := fmt.Sprintf("%02d", n)
-	return &world{data: e.data, redisURL: e.redis.URL(), pool: e.pool, keys: e.data.keys(prefix), prefix: prefix}
+	return &world{
+		data: e.data, redisURL: e.redis.URL(), pool: e.pool, keys: e.data.keys(prefix), prefix: prefix,
+		patience: pick(e.settings, 0, patience),
+	}
 }
 
 // fill makes every row a hit, and looks whether what comes back is right.

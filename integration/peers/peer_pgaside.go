@@ -66,7 +66,7 @@ func newPgaside(w *world, groups map[string]cache.GroupOptions) (*peer, error) {
 func (w *world) openCache(groups map[string]cache.GroupOptions) (*cache.Cache, error) {
 	o := cache.Options{
 		Namespace: "pgaside" + w.prefix, Groups: groups, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		RedisBudget: w.patience, LeaseTTL: w.patience,
+		RedisBudget: w.patience, FenceBudget: w.patience, LeaseTTL: w.patience,
 	}
 	if w.counted == nil {
 		return cache.Open(w.redisURL, o)
