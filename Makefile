@@ -10,13 +10,14 @@ PGASIDE := go run -buildvcs=false ./cmd/pgaside
 
 # A checkout that belongs to another user, as CI has it, can't be stamped with its
 # version; tests that build the command need not care.
-test cover bench proof sim sim-table soak: export GOFLAGS += -buildvcs=false
+test cover bench bench-go proof sim sim-table soak: export GOFLAGS += -buildvcs=false
 
 PKG ?= ./...
 TESTFLAGS ?=
 ARGS ?=
 BENCH ?= .
 COUNT ?= 6
+ROUNDS ?= 9
 FOR ?= 1h
 SEED ?=
 SEEDS ?= 100000
@@ -38,6 +39,8 @@ setup: ## install PostgreSQL and Redis if they are missing
 generate: ## write repo/ (sqlc) and cached/ (pgaside) anew
 	$(TOOL) sqlc generate
 	$(PGASIDE) generate
+	$(TOOL) sqlc generate -f integration/peers/sqlc.yaml
+	$(PGASIDE) generate --config integration/peers/sqlc.yaml
 
 .PHONY: build
 build: ## build bin/pgaside
@@ -50,6 +53,7 @@ demo: setup ## see it work on real servers; flags in ARGS: make demo ARGS='--sca
 .PHONY: test
 test: setup verify ## everything: verify, then all tests on real servers with the race detector
 	go test -race -timeout 20m $(TESTFLAGS) $(PKG)
+	$(if $(filter ./...,$(PKG)),cd integration/peers && go test -race -timeout 10m $(TESTFLAGS) .)
 
 .PHONY: proof
 proof: setup ## random projects against real servers for hours: FOR=<time> SEED=<number to repeat>
@@ -100,19 +104,28 @@ cover: setup ## all tests, with the coverage of each package; cover.out for go t
 	go tool cover -func=cover.out | tail -n 1
 
 .PHONY: bench
-bench: setup ## the benchmarks: BENCH=<regexp> COUNT=<runs>
+bench: setup ## beside other libraries, written to docs/benchmarks: BENCH=<regexp of parts> ROUNDS=<of each>
+	cd integration/peers && go run -tags peers_all . --out ../../docs/benchmarks --part '$(BENCH)' --rounds $(ROUNDS) \
+		--commit "$$(git rev-parse --short HEAD 2>/dev/null || true)"
+
+.PHONY: bench-go
+bench-go: setup ## the Go benchmarks: BENCH=<regexp> COUNT=<runs>
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./integration
 
 .PHONY: verify
 verify: ## what is generated is fresh, modules are tidy, lint and format are clean
 	$(TOOL) sqlc diff
 	$(PGASIDE) check
+	$(TOOL) sqlc diff -f integration/peers/sqlc.yaml
+	$(PGASIDE) check --config integration/peers/sqlc.yaml
 	go mod tidy -diff
+	cd integration/peers && go mod tidy -diff
 	$(TOOL) golangci-lint run
+	cd integration/peers && go tool -modfile=../../tools/go.mod golangci-lint run
 
 .PHONY: fmt
 fmt: ## format the code
-	$(TOOL) gofumpt -w $$(git ls-files '*.go' ':!repo/' ':!cached/' ':!*/testdata/*')
+	$(TOOL) gofumpt -w $$(git ls-files '*.go' ':!repo/' ':!cached/' ':!integration/peers/repo/' ':!integration/peers/cached/' ':!*/testdata/*')
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what is really called

@@ -42,7 +42,7 @@ func documents(t *testing.T) []document {
 		t.Fatal(err)
 	}
 	var docs []document
-	for _, name := range append([]string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/model/README.md"}, names...) {
+	for _, name := range append([]string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/model/README.md", "docs/benchmarks/README.md"}, names...) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
