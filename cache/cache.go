@@ -50,6 +50,7 @@ type Cache struct {
 
 // groupState is what a cache knows of a group.
 type groupState struct {
+	c      *Cache
 	name   string
 	opts   GroupOptions
 	prefix string // of the keys of the group, up to the identifier
@@ -60,6 +61,7 @@ type groupState struct {
 
 // queryState is what a cache knows of a query.
 type queryState struct {
+	c      *Cache
 	name   string
 	group  *groupState
 	field  string // of the cell without arguments
@@ -138,6 +140,9 @@ func (c *Cache) goBackground(f func()) bool {
 
 // group returns the state of a group, made when it is first used. Two groups of one name share it.
 func (c *Cache) group(g *group) *groupState {
+	if s := g.last.Load(); s != nil && s.c == c {
+		return s
+	}
 	if s, ok := c.groups.Load(g); ok {
 		return s.(*groupState)
 	}
@@ -146,6 +151,7 @@ func (c *Cache) group(g *group) *groupState {
 	s := c.byName[g.name]
 	if s == nil {
 		s = &groupState{
+			c:      c,
 			name:   g.name,
 			opts:   c.opts.groupOptions(g),
 			prefix: c.opts.Namespace + ":{" + g.name + ":",
@@ -153,15 +159,19 @@ func (c *Cache) group(g *group) *groupState {
 		c.byName[g.name] = s
 	}
 	c.groups.Store(g, s)
+	g.last.Store(s)
 	return s
 }
 
 func queryOf[T any](c *Cache, q *Query[T], g *groupState) *queryState {
+	if s := q.last.Load(); s != nil && s.c == c {
+		return s
+	}
 	if s, ok := c.queries.Load(q); ok {
 		return s.(*queryState)
 	}
 	s := &queryState{
-		name: q.name, group: g, opts: q.opts,
+		c: c, name: q.name, group: g, opts: q.opts,
 		flat: isFlat(reflect.TypeFor[T]()), valueSize: int(reflect.TypeFor[T]().Size()), seed: rand.Uint64(),
 	}
 	// The codec is a part of the shape: cells of one codec are not read by another.
@@ -170,6 +180,7 @@ func queryOf[T any](c *Cache, q *Query[T], g *groupState) *queryState {
 		s.field += "-" + string(appendEscaped(nil, name))
 	}
 	actual, _ := c.queries.LoadOrStore(q, s)
+	q.last.Store(actual.(*queryState))
 	return actual.(*queryState)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type QueryOptions struct {
 type Query[T any] struct {
 	name, shape string
 	opts        QueryOptions
+	last        atomic.Pointer[queryState] // of the cache that used it first or last: most programs have one
 }
 
 // NewQuery describes a read by its name and its shape: a hash of everything that decides what a stored value means (the SQL

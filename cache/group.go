@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,6 +76,7 @@ type group struct {
 	arity   int
 	mutable bool // a key part may be changed by its owner: see Hit.Mutable
 	opts    GroupOptions
+	last    atomic.Pointer[groupState] // of the cache that used it first or last: most programs have one
 }
 
 func newGroup(name string, o GroupOptions, parts ...reflect.Type) *group {

@@ -33,6 +33,7 @@ type nearTier struct {
 
 // nearCopy is one cell as it was at a time. It is never changed.
 type nearCopy struct {
+	gs       *groupState
 	qs       *queryState
 	key      Key
 	args     string
@@ -104,7 +105,7 @@ func (n *nearTier) get(qs *queryState, key *Key, args string) *nearCopy {
 }
 
 func (n *nearTier) good(e *nearCopy) bool {
-	g := e.qs.group
+	g := e.gs
 	if e.ticket.place.Load() != e.ticket.drop || n.flushes.Load() != e.ticket.flush || n.now()-e.ticket.at >= g.opts.Near {
 		return false
 	}
@@ -112,7 +113,25 @@ func (n *nearTier) good(e *nearCopy) bool {
 	return known == nil || known.stamp == e.stamp
 }
 
-// nearRead answers a read with a copy, if there is one.
+// Near answers a read with a copy in the process, if the group has any and there is one; ok says whether. It allocates nothing for
+// a T that holds no pointers, slices or maps. Read begins with it: it is for a caller that would first have to make the closure
+// that Read wants.
+func Near[T any](ctx context.Context, c *Cache, key Key, cell Cell[T]) (value T, ok bool, err error) {
+	if c.store == nil || key.IsVoid() {
+		return value, false, nil
+	}
+	gs := c.group(key.group)
+	if gs.opts.Near == 0 || cell.err != nil || c.closed.Load() || Loading(ctx) || c.pending.has(key, gs) {
+		return value, false, nil
+	}
+	qs := queryOf(c, cell.query, gs)
+	if value, err, ok = nearRead(c, qs, key, cell); ok {
+		c.nearTell(ctx, gs, qs)
+	}
+	return value, ok, err
+}
+
+// nearRead looks for a copy.
 func nearRead[T any](c *Cache, qs *queryState, key Key, cell Cell[T]) (value T, err error, ok bool) {
 	c.near.begin()
 	e := c.near.get(qs, &key, cell.args)
@@ -131,16 +150,16 @@ func nearRead[T any](c *Cache, qs *queryState, key Key, cell Cell[T]) (value T, 
 }
 
 // nearTell counts a read that a copy has answered. It takes too little time to be measured.
-func (c *Cache) nearTell(ctx context.Context, qs *queryState) {
+func (c *Cache) nearTell(ctx context.Context, gs *groupState, qs *queryState) {
 	qs.counts.outcomes[ReadNear].Add(1)
 	if _, nobody := c.opts.Observer.(NopObserver); !nobody {
-		c.opts.Observer.Read(ctx, ReadEvent{Group: qs.group.name, Query: qs.name, Outcome: ReadNear})
+		c.opts.Observer.Read(ctx, ReadEvent{Group: gs.name, Query: qs.name, Outcome: ReadNear})
 	}
 }
 
 // nearKeep keeps a copy of the cell that r has just read into value, which is the caller's.
 func nearKeep[T any](r *read, args string, value *T) {
-	e := &nearCopy{qs: r.qs, key: r.key, args: args, stamp: r.stamp, ticket: r.ticket, negative: r.entry.negative}
+	e := &nearCopy{gs: r.gs, qs: r.qs, key: r.key, args: args, stamp: r.stamp, ticket: r.ticket, negative: r.entry.negative}
 	switch {
 	case e.negative:
 	case r.qs.flat:

@@ -24,11 +24,8 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 	}
 	gs := c.group(key.group)
 	qs := queryOf(c, cell.query, gs)
-	if gs.opts.Near > 0 && !c.pending.has(key, gs) {
-		if v, err, ok := nearRead(c, qs, key, cell); ok {
-			c.nearTell(ctx, qs)
-			return v, err
-		}
+	if v, ok, err := Near(ctx, c, key, cell); ok {
+		return v, err
 	}
 	value := new(T)
 	r := &read{

@@ -180,6 +180,14 @@ func Read[T any](ctx context.Context, db *DB, key cache.Key, cell cache.Cell[T],
 	})
 }
 
+// Near answers a read with a copy in the process, if there is one that may be used; see cache.Near. In a transaction there is none.
+func Near[T any](ctx context.Context, db *DB, key cache.Key, cell cache.Cell[T]) (value T, ok bool, err error) {
+	if db.bypasses() {
+		return value, false, nil
+	}
+	return cache.Near(ctx, db.core.cache, key, cell)
+}
+
 // ReadMany is Read for a batch: keys are the members that are asked for, key gives the cache key of one, split the member of
 // a row, and load the rows of the members that are missing.
 func ReadMany[K comparable, T any](
