@@ -322,12 +322,12 @@ var Mutants = []Mutant{
 		{nearGo, `	if e.ticket.place.Load() != e.ticket.drop || `, `	if e.ticket.place.Load() != e.ticket.drop && !MUTANT || `},
 	}},
 	{"near-late-ticket", "4.11.18", "the ticket of a copy is taken when the cell is there, not before it is asked for", []Edit{
-		{nearGo, `	e := &nearCopy{qs: r.qs,`, `	if MUTANT {
+		{nearGo, `	e := &nearCopy{gs: r.gs, qs: r.qs,`, `	if MUTANT {
 		at := r.ticket.at
 		r.ticket = r.c.near.ticket(r.ref.Key)
 		r.ticket.at = at
 	}
-	e := &nearCopy{qs: r.qs,`},
+	e := &nearCopy{gs: r.gs, qs: r.qs,`},
 	}},
 	{"near-dropped-before-only", "4.11.18", "a write drops its process's copies before its fence is there, and not after", []Edit{
 		{nearGo, `	defer c.dropNear(reqs)
