@@ -62,6 +62,7 @@ type queryState struct {
 	group  *groupState
 	field  string // of the cell without arguments
 	opts   QueryOptions
+	codec  Codec // of *T alone
 	counts queryCounts
 }
 
@@ -153,10 +154,13 @@ func queryOf[T any](c *Cache, q *Query[T], g *groupState) *queryState {
 	if s, ok := c.queries.Load(q); ok {
 		return s.(*queryState)
 	}
-	s := &queryState{name: q.name, group: g, opts: q.opts}
+	s := &queryState{name: q.name, group: g, opts: q.opts, codec: c.opts.codec()}
 	// The codec is a part of the shape: cells of one codec are not read by another.
 	s.field = q.name + "." + q.shape
-	if name := c.opts.Codec.Name(); name != "json" {
+	switch name := s.codec.Name(); {
+	case q.coding != nil && c.opts.Codec == nil:
+		s.codec = coded[T]{q.coding} // which the shape stands for
+	case q.coding != nil, name != "json":
 		s.field += "-" + string(appendEscaped(nil, name))
 	}
 	actual, _ := c.queries.LoadOrStore(q, s)

@@ -89,7 +89,7 @@ type Options struct {
 
 	// Codec encodes results.
 	//
-	// Defaults to JSON.
+	// Defaults to the coding that was generated for a query, and to JSON where there is none.
 	Codec Codec
 
 	// Logger is told of errors, at WARN, at most one line for each class of error every 10 s. No key, argument or value is
@@ -137,9 +137,6 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxCellBytes, 1<<20)
 	setDefault(&o.CompressAbove, 1024)
 	setDefault(&o.MaxFallbackLoads, 64)
-	if o.Codec == nil {
-		o.Codec = JSON{}
-	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -153,6 +150,14 @@ func (o Options) withDefaults() Options {
 		o.Failpoint = func(context.Context, string) {}
 	}
 	return o
+}
+
+// codec is for what has no coding of its own.
+func (o Options) codec() Codec {
+	if o.Codec == nil {
+		return JSON{}
+	}
+	return o.Codec
 }
 
 // minFenceTTL leaves 20 s for a COMMIT that began at the last moment of the 10 s guard (protocol, invariant I5).
