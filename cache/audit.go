@@ -214,11 +214,11 @@ func (r *read) compare(a, b answer) Verdict {
 		return Fresh
 	}
 	// What the codec holds equal would be stored as the same cell.
-	x, err := marshal(r.c.opts.Codec, a.value)
+	x, err := marshal(r.qs.codec, a.value)
 	if err != nil {
 		return Stale
 	}
-	y, err := marshal(r.c.opts.Codec, b.value)
+	y, err := marshal(r.qs.codec, b.value)
 	if err == nil && bytes.Equal(x, y) {
 		return Fresh
 	}
@@ -232,11 +232,13 @@ func (r *read) compare(a, b answer) Verdict {
 	return Stale
 }
 
-// elements returns the encoded elements of a list, sorted.
+// elements returns the elements of a list, each encoded as a list of its own, sorted.
 func (r *read) elements(list reflect.Value) []string {
 	out := make([]string, list.Len())
 	for i := range out {
-		text, err := marshal(r.c.opts.Codec, list.Index(i).Addr().Interface())
+		one := reflect.New(list.Type())
+		one.Elem().Set(list.Slice(i, i+1))
+		text, err := marshal(r.qs.codec, one.Interface())
 		if err != nil {
 			text = fmt.Appendf(nil, "%d", i) // not comparable: only like itself
 		}

@@ -66,6 +66,8 @@ type queryState struct {
 	group  *groupState
 	field  string // of the cell without arguments
 	opts   QueryOptions
+	codec  Codec // of *T alone
+	coded  bool  // it is the query's own coding
 	counts queryCounts
 
 	flat      bool   // a plain copy of a result shares nothing
@@ -171,12 +173,16 @@ func queryOf[T any](c *Cache, q *Query[T], g *groupState) *queryState {
 		return s.(*queryState)
 	}
 	s := &queryState{
-		c: c, name: q.name, group: g, opts: q.opts,
+		c: c, name: q.name, group: g, opts: q.opts, codec: c.opts.codec(),
 		flat: isFlat(reflect.TypeFor[T]()), valueSize: int(reflect.TypeFor[T]().Size()), seed: rand.Uint64(),
 	}
 	// The codec is a part of the shape: cells of one codec are not read by another.
 	s.field = q.name + "." + q.shape
-	if name := c.opts.Codec.Name(); name != "json" {
+	switch name := s.codec.Name(); {
+	case q.coding != nil && c.opts.Codec == nil:
+		s.codec = coded[T]{q.coding} // which the shape stands for
+		s.coded, s.flat = true, s.flat || q.coding.Detach == nil
+	case q.coding != nil, name != "json":
 		s.field += "-" + string(appendEscaped(nil, name))
 	}
 	actual, _ := c.queries.LoadOrStore(q, s)

@@ -27,6 +27,7 @@ type QueryOptions struct {
 type Query[T any] struct {
 	name, shape string
 	opts        QueryOptions
+	coding      *Coding[T]                 // nil without one
 	last        atomic.Pointer[queryState] // of the cache that used it first or last: most programs have one
 }
 
@@ -35,6 +36,12 @@ type Query[T any] struct {
 // invalidations, since the shape is in the field and not in the key.
 func NewQuery[T any](name, shape string, o QueryOptions) *Query[T] {
 	return &Query[T]{name: name, shape: shape, opts: o}
+}
+
+// NewCodedQuery is NewQuery with the coding that the generator wrote for T: results are stored by it, unless Options.Codec says
+// otherwise. The shape stands for the coding too, and changes when the coding does.
+func NewCodedQuery[T any](name, shape string, o QueryOptions, coding Coding[T]) *Query[T] {
+	return &Query[T]{name: name, shape: shape, opts: o, coding: &coding}
 }
 
 // Cell names one result of the query under a key, by the arguments that are not part of the key, in a fixed order.

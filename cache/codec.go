@@ -44,7 +44,34 @@ func recoverInto(err *error) {
 	}
 }
 
-// JSON is the default codec: readable in redis-cli, and exact.
+// Coding is how the results of one query are stored, as the generator writes it for their type: without names, and without
+// reflection. The functions are safe for concurrent use.
+type Coding[T any] struct {
+	// Append appends *v to b. It fails for a value that would come back different.
+	Append func(b []byte, v *T) ([]byte, error)
+
+	// Decode sets all of *v to what Append was given. It refuses everything that Append does not write, with memory in
+	// proportion to the length of b, and keeps nothing of b.
+	Decode func(b []byte, v *T) error
+
+	// Detach replaces what *v shares with its copies - slices, pointers, maps - by copies. It is for values that Append has
+	// taken or Decode has given. Nil: a plain copy shares nothing that can be changed.
+	Detach func(v *T)
+}
+
+// coded is the Codec of a query with a coding.
+type coded[T any] struct{ *Coding[T] }
+
+// Name returns nothing: see queryOf.
+func (coded[T]) Name() string { return "" }
+
+// Marshal encodes the *T in v.
+func (c coded[T]) Marshal(v any) ([]byte, error) { return c.Append(make([]byte, 0, 256), v.(*T)) }
+
+// Unmarshal decodes data into the *T in v.
+func (c coded[T]) Unmarshal(data []byte, v any) error { return c.Decode(data, v.(*T)) }
+
+// JSON is the codec of what no coding was generated for: readable in redis-cli, and exact.
 //
 // Plain encoding/json is not: it forgets which times were local, replaces invalid UTF-8, compacts json.RawMessage and loses
 // unexported fields. The codec therefore writes one line after the document that tells the location of each time, refuses

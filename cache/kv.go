@@ -83,7 +83,7 @@ func (kv *KV[K, V]) GetMany(ctx context.Context, keys []K) ([]*V, error) {
 		e, err := kv.sealer(names[i]).open(cell, 0, 0)
 		v := new(V)
 		if err == nil {
-			err = unmarshal(kv.c.opts.Codec, e.payload, v)
+			err = unmarshal(kv.c.opts.codec(), e.payload, v)
 		}
 		if err != nil {
 			kv.c.counts.cellsRefused.Add(1)
@@ -96,7 +96,7 @@ func (kv *KV[K, V]) GetMany(ctx context.Context, keys []K) ([]*V, error) {
 }
 
 func (kv *KV[K, V]) sealer(key string) sealer {
-	return sealer{key: key, field: reflect.TypeFor[V]().String() + kv.c.opts.Codec.Name(), maxPayload: kv.c.opts.MaxCellBytes}
+	return sealer{key: key, field: reflect.TypeFor[V]().String() + kv.c.opts.codec().Name(), maxPayload: kv.c.opts.MaxCellBytes}
 }
 
 // Set stores v under k for the KV's TTL.
@@ -108,7 +108,7 @@ func (kv *KV[K, V]) Set(ctx context.Context, k K, v V) error {
 	if err != nil {
 		return err
 	}
-	payload, err := marshal(kv.c.opts.Codec, &v)
+	payload, err := marshal(kv.c.opts.codec(), &v)
 	if err != nil {
 		return &classedError{ErrorSerialization, fmt.Errorf("cache: encoding a KV entry: %w", err)}
 	}

@@ -38,7 +38,8 @@ type nearCopy struct {
 	key      Key
 	args     string
 	value    any    // *T that shares nothing with anybody; nil when payload is there instead
-	payload  []byte // of a T that a plain copy would share
+	payload  []byte // of a T that a plain copy would share, and nobody can take apart
+	size     int    // of value, encoded
 	negative bool
 	stamp    uint32 // of the epochs
 	ticket   nearTicket
@@ -57,7 +58,7 @@ func newNearTier(c *Cache) *nearTier { return &nearTier{c: c, base: c.opts.Clock
 const nearOverhead = 256
 
 func (e *nearCopy) weight() uint32 {
-	return uint32(nearOverhead + 2*len(e.payload) + e.key.idLen() + len(e.args) + e.qs.valueSize)
+	return uint32(nearOverhead + 2*(len(e.payload)+e.size) + e.key.idLen() + len(e.args) + e.qs.valueSize)
 }
 
 // now is cheaper than Clock.Now by the wall clock, which nobody asks for here.
@@ -142,7 +143,11 @@ func nearRead[T any](c *Cache, qs *queryState, key Key, cell Cell[T]) (value T, 
 		err = qs.opts.NoRows
 	case e.value != nil:
 		value = *e.value.(*T)
-	case unmarshal(c.opts.Codec, e.payload, &value) != nil:
+		if !qs.flat && detach(cell.query.coding, &value) != nil {
+			var zero T
+			return zero, nil, false
+		}
+	case unmarshal(qs.codec, e.payload, &value) != nil:
 		var zero T
 		return zero, nil, false
 	}
@@ -158,17 +163,31 @@ func (c *Cache) nearTell(ctx context.Context, gs *groupState, qs *queryState) {
 }
 
 // nearKeep keeps a copy of the cell that r has just read into value, which is the caller's.
-func nearKeep[T any](r *read, args string, value *T) {
+func nearKeep[T any](r *read, cell Cell[T], value *T) {
+	args := cell.args
 	e := &nearCopy{gs: r.gs, qs: r.qs, key: r.key, args: args, stamp: r.stamp, ticket: r.ticket, negative: r.entry.negative}
 	switch {
 	case e.negative:
 	case r.qs.flat:
 		own := *value
 		e.value = &own
+	case r.qs.coded:
+		own := *value
+		if detach(cell.query.coding, &own) != nil {
+			return
+		}
+		e.value, e.size = &own, len(r.entry.payload)
 	default:
 		e.payload = r.entry.payload
 	}
 	r.c.near.copies.Set(nearHash(r.qs, &r.key, args), e)
+}
+
+// detach lets v share nothing any more. It fails when a method of a program's own type panics.
+func detach[T any](coding *Coding[T], v *T) (err error) {
+	defer recoverInto(&err)
+	coding.Detach(v)
+	return nil
 }
 
 // begin starts the tier when it is first used.

@@ -94,7 +94,7 @@ type Options struct {
 
 	// Codec encodes results.
 	//
-	// Defaults to JSON.
+	// Defaults to the coding that was generated for a query, and to JSON where there is none.
 	Codec Codec
 
 	// Logger is told of errors, at WARN, at most one line for each class of error every 10 s. No key, argument or value is
@@ -143,9 +143,6 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.CompressAbove, 1024)
 	setDefault(&o.NearBytes, 64<<20)
 	setDefault(&o.MaxFallbackLoads, 64)
-	if o.Codec == nil {
-		o.Codec = JSON{}
-	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -159,6 +156,14 @@ func (o Options) withDefaults() Options {
 		o.Failpoint = func(context.Context, string) {}
 	}
 	return o
+}
+
+// codec is for what has no coding of its own.
+func (o Options) codec() Codec {
+	if o.Codec == nil {
+		return JSON{}
+	}
+	return o.Codec
 }
 
 // minFenceTTL leaves 20 s for a COMMIT that began at the last moment of the 10 s guard (protocol, invariant I5).

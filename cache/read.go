@@ -50,7 +50,7 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 	})
 	if outcome.fromCell() {
 		if gs.opts.Near > 0 {
-			nearKeep(r, cell.args, value)
+			nearKeep(r, cell, value)
 		}
 		if a := c.opts.Auditor; a != nil && a.Wants() {
 			offer(a, r, cell.mutable, load)
@@ -248,7 +248,7 @@ func (r *read) use(e entry) error {
 		}
 		return nil
 	}
-	err := unmarshal(r.c.opts.Codec, e.payload, r.value)
+	err := unmarshal(r.qs.codec, e.payload, r.value)
 	if err != nil { // leave nothing half decoded behind
 		reflect.ValueOf(r.value).Elem().SetZero()
 	}
@@ -264,7 +264,7 @@ func (r *read) encode(loadErr error) (entry, error) {
 		}
 		return entry{}, loadErr
 	}
-	payload, err := marshal(r.c.opts.Codec, r.value)
+	payload, err := marshal(r.qs.codec, r.value)
 	if err != nil {
 		return entry{}, &classedError{ErrorSerialization, fmt.Errorf("cache: encoding a result of %s: %w", r.qs.name, err)}
 	}

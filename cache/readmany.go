@@ -65,7 +65,7 @@ func ReadMany[K comparable, T any](
 	if near {
 		for _, it := range b.items {
 			if it.outcome.fromCell() {
-				nearKeep(&it.read, cell.args, &it.rows)
+				nearKeep(&it.read, cell, &it.rows)
 			}
 		}
 	}

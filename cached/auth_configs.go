@@ -30,7 +30,7 @@ var (
 	_ AuthConfigRepository = (*Queries)(nil)
 )
 
-var getAuthConfig = cache.NewQuery[repo.AuthConfig]("GetAuthConfig", "65430784218b", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAuthConfig = cache.NewCodedQuery("GetAuthConfig", "a763cc91cf2f", cache.QueryOptions{NoRows: pgx.ErrNoRows}, authConfigCoding)
 
 // GetAuthConfig returns how a person signs in.
 func (q *Queries) GetAuthConfig(ctx context.Context, userID uuid.UUID) (repo.AuthConfig, error) {
@@ -39,7 +39,7 @@ func (q *Queries) GetAuthConfig(ctx context.Context, userID uuid.UUID) (repo.Aut
 	})
 }
 
-var listAuthConfigsByUsers = cache.NewQuery[[]repo.AuthConfig]("ListAuthConfigsByUsers", "ca0ebc9987e5", cache.QueryOptions{})
+var listAuthConfigsByUsers = cache.NewCodedQuery("ListAuthConfigsByUsers", "7bbef8b88a80", cache.QueryOptions{}, authConfigListCoding)
 
 // ListAuthConfigsByUsers returns the settings of those of the given people who have any, in no order.
 func (q *Queries) ListAuthConfigsByUsers(ctx context.Context, userIds []uuid.UUID) ([]repo.AuthConfig, error) {

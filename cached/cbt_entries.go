@@ -29,7 +29,7 @@ var (
 	_ CBTEntryRepository = (*Queries)(nil)
 )
 
-var getCBTEntry = cache.NewQuery[repo.CBTEntry]("GetCBTEntry", "abf935c76584", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getCBTEntry = cache.NewCodedQuery("GetCBTEntry", "338d020a9989", cache.QueryOptions{NoRows: pgx.ErrNoRows}, cbtEntryCoding)
 
 // GetCBTEntry returns one CBT form of a session.
 func (q *Queries) GetCBTEntry(ctx context.Context, arg repo.GetCBTEntryParams) (repo.CBTEntry, error) {
@@ -38,7 +38,7 @@ func (q *Queries) GetCBTEntry(ctx context.Context, arg repo.GetCBTEntryParams) (
 	})
 }
 
-var listCBTEntries = cache.NewQuery[[]repo.CBTEntry]("ListCBTEntries", "a4c489e6f31f", cache.QueryOptions{})
+var listCBTEntries = cache.NewCodedQuery("ListCBTEntries", "7b53162db2f6", cache.QueryOptions{}, cbtEntryListCoding)
 
 // ListCBTEntries returns all CBT forms of a session, newest first.
 func (q *Queries) ListCBTEntries(ctx context.Context, sessionID uuid.UUID) ([]repo.CBTEntry, error) {
@@ -47,7 +47,7 @@ func (q *Queries) ListCBTEntries(ctx context.Context, sessionID uuid.UUID) ([]re
 	})
 }
 
-var listCBTEntriesBySessions = cache.NewQuery[[]repo.CBTEntry]("ListCBTEntriesBySessions", "c8ebb7e52c37", cache.QueryOptions{})
+var listCBTEntriesBySessions = cache.NewCodedQuery("ListCBTEntriesBySessions", "dee0e8fdc480", cache.QueryOptions{}, cbtEntryListCoding)
 
 // ListCBTEntriesBySessions returns all CBT forms of the given sessions, in no order.
 func (q *Queries) ListCBTEntriesBySessions(ctx context.Context, sessionIds []uuid.UUID) ([]repo.CBTEntry, error) {

@@ -29,7 +29,7 @@ var (
 	_ DeviceRepository = (*Queries)(nil)
 )
 
-var getDevice = cache.NewQuery[repo.Device]("GetDevice", "38f8c50b402a", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getDevice = cache.NewCodedQuery("GetDevice", "d8619509cb53", cache.QueryOptions{NoRows: pgx.ErrNoRows}, deviceCoding)
 
 // GetDevice returns one device.
 func (q *Queries) GetDevice(ctx context.Context, id uuid.UUID) (repo.Device, error) {
@@ -38,7 +38,7 @@ func (q *Queries) GetDevice(ctx context.Context, id uuid.UUID) (repo.Device, err
 	})
 }
 
-var listDevicesByIDs = cache.NewQuery[[]repo.Device]("ListDevicesByIDs", "7892c1c97c6f", cache.QueryOptions{})
+var listDevicesByIDs = cache.NewCodedQuery("ListDevicesByIDs", "f2ed0de9d124", cache.QueryOptions{}, deviceListCoding)
 
 // ListDevicesByIDs returns those of the given devices that exist, in no order.
 func (q *Queries) ListDevicesByIDs(ctx context.Context, ids []uuid.UUID) ([]repo.Device, error) {
@@ -49,7 +49,7 @@ func (q *Queries) ListDevicesByIDs(ctx context.Context, ids []uuid.UUID) ([]repo
 		})
 }
 
-var listDevices = cache.NewQuery[[]repo.Device]("ListDevices", "3f987f3170ad", cache.QueryOptions{})
+var listDevices = cache.NewCodedQuery("ListDevices", "352720ab61d2", cache.QueryOptions{}, deviceListCoding)
 
 // ListDevices returns a person's devices, newest first.
 func (q *Queries) ListDevices(ctx context.Context, userID uuid.UUID) ([]repo.Device, error) {

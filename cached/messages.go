@@ -34,7 +34,7 @@ var (
 	_ MessageRepository = (*Queries)(nil)
 )
 
-var getMessage = cache.NewQuery[repo.Message]("GetMessage", "ee37ace934ba", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getMessage = cache.NewCodedQuery("GetMessage", "4d5a018a3223", cache.QueryOptions{NoRows: pgx.ErrNoRows}, messageCoding)
 
 // GetMessage returns one message of a session.
 func (q *Queries) GetMessage(ctx context.Context, arg repo.GetMessageParams) (repo.Message, error) {
@@ -43,7 +43,7 @@ func (q *Queries) GetMessage(ctx context.Context, arg repo.GetMessageParams) (re
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "d59ecc31a7c2", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "ae7b89d50e15", cache.QueryOptions{}, messageListCoding)
 
 // ListMessages returns the newest messages of a session: the first page, for paging by cursor.
 func (q *Queries) ListMessages(ctx context.Context, arg repo.ListMessagesParams) ([]repo.Message, error) {
@@ -52,7 +52,7 @@ func (q *Queries) ListMessages(ctx context.Context, arg repo.ListMessagesParams)
 	})
 }
 
-var listMessagesBefore = cache.NewQuery[[]repo.Message]("ListMessagesBefore", "fcdaa0eb3b9f", cache.QueryOptions{})
+var listMessagesBefore = cache.NewCodedQuery("ListMessagesBefore", "821ad1824272", cache.QueryOptions{}, messageListCoding)
 
 // ListMessagesBefore returns the page of messages before the cursor (the last row of the page before).
 func (q *Queries) ListMessagesBefore(ctx context.Context, arg repo.ListMessagesBeforeParams) ([]repo.Message, error) {
@@ -61,7 +61,7 @@ func (q *Queries) ListMessagesBefore(ctx context.Context, arg repo.ListMessagesB
 	})
 }
 
-var listMessagesPage = cache.NewQuery[[]repo.Message]("ListMessagesPage", "c72d0637daf5", cache.QueryOptions{})
+var listMessagesPage = cache.NewCodedQuery("ListMessagesPage", "9e84aa219b9c", cache.QueryOptions{}, messageListCoding)
 
 // ListMessagesPage returns a page of messages of a session by offset, oldest first.
 func (q *Queries) ListMessagesPage(ctx context.Context, arg repo.ListMessagesPageParams) ([]repo.Message, error) {
@@ -70,7 +70,7 @@ func (q *Queries) ListMessagesPage(ctx context.Context, arg repo.ListMessagesPag
 	})
 }
 
-var listMessagesBySessions = cache.NewQuery[[]repo.Message]("ListMessagesBySessions", "a54cc45dcdd2", cache.QueryOptions{})
+var listMessagesBySessions = cache.NewCodedQuery("ListMessagesBySessions", "5bd41e4da5c4", cache.QueryOptions{}, messageListCoding)
 
 // ListMessagesBySessions returns all messages of the given sessions, in no order: for an export.
 func (q *Queries) ListMessagesBySessions(ctx context.Context, sessionIds []uuid.UUID) ([]repo.Message, error) {
@@ -81,7 +81,7 @@ func (q *Queries) ListMessagesBySessions(ctx context.Context, sessionIds []uuid.
 		})
 }
 
-var countMessages = cache.NewQuery[int64]("CountMessages", "216ee362d9d4", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countMessages = cache.NewCodedQuery("CountMessages", "701ae8c1b5c6", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 // CountMessages returns how many messages a session has.
 func (q *Queries) CountMessages(ctx context.Context, sessionID uuid.UUID) (int64, error) {

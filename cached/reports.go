@@ -31,7 +31,7 @@ var (
 	_ ReportRepository = (*Queries)(nil)
 )
 
-var sessionReport = cache.NewQuery[repo.SessionReportRow]("SessionReport", "b04b603433de", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var sessionReport = cache.NewCodedQuery("SessionReport", "dc7bf0cd9d06", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionReportRowCoding)
 
 // SessionReport computes the figures of one session over its messages and CBT entries. Where there is nothing to
 // count, the averages are 0 and the times are those of the session's start.
@@ -41,7 +41,7 @@ func (q *Queries) SessionReport(ctx context.Context, arg repo.SessionReportParam
 	})
 }
 
-var getReport = cache.NewQuery[repo.Report]("GetReport", "2c2df07270f3", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getReport = cache.NewCodedQuery("GetReport", "cfcfb08c4ad0", cache.QueryOptions{NoRows: pgx.ErrNoRows}, reportCoding)
 
 // GetReport returns a stored report of a session.
 func (q *Queries) GetReport(ctx context.Context, arg repo.GetReportParams) (repo.Report, error) {
@@ -50,7 +50,7 @@ func (q *Queries) GetReport(ctx context.Context, arg repo.GetReportParams) (repo
 	})
 }
 
-var listReports = cache.NewQuery[[]repo.Report]("ListReports", "13dd64265cff", cache.QueryOptions{})
+var listReports = cache.NewCodedQuery("ListReports", "983d99c11295", cache.QueryOptions{}, reportListCoding)
 
 // ListReports returns all stored reports of a session.
 func (q *Queries) ListReports(ctx context.Context, arg repo.ListReportsParams) ([]repo.Report, error) {
@@ -59,7 +59,7 @@ func (q *Queries) ListReports(ctx context.Context, arg repo.ListReportsParams) (
 	})
 }
 
-var listReportsBySessions = cache.NewQuery[[]repo.Report]("ListReportsBySessions", "5bbf9c6bcc0b", cache.QueryOptions{})
+var listReportsBySessions = cache.NewCodedQuery("ListReportsBySessions", "f5137cd3f576", cache.QueryOptions{}, reportListCoding)
 
 // ListReportsBySessions returns all stored reports of the given sessions, in no order.
 func (q *Queries) ListReportsBySessions(ctx context.Context, sessionIds []uuid.UUID) ([]repo.Report, error) {

@@ -32,7 +32,7 @@ var (
 	_ SessionRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "579b3845e397", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "71eee040cb0b", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 // GetSession returns one therapy session.
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
@@ -41,7 +41,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listSessionsByIDs = cache.NewQuery[[]repo.Session]("ListSessionsByIDs", "240b36fea1bb", cache.QueryOptions{})
+var listSessionsByIDs = cache.NewCodedQuery("ListSessionsByIDs", "ce3cc3d6285d", cache.QueryOptions{}, sessionListCoding)
 
 // ListSessionsByIDs returns those of the given sessions that exist, in no order.
 func (q *Queries) ListSessionsByIDs(ctx context.Context, ids []uuid.UUID) ([]repo.Session, error) {
@@ -52,7 +52,7 @@ func (q *Queries) ListSessionsByIDs(ctx context.Context, ids []uuid.UUID) ([]rep
 		})
 }
 
-var listSessions = cache.NewQuery[[]repo.Session]("ListSessions", "30f5d53c2840", cache.QueryOptions{})
+var listSessions = cache.NewCodedQuery("ListSessions", "62e40f8586f3", cache.QueryOptions{}, sessionListCoding)
 
 // ListSessions returns a page of a person's sessions, newest first.
 func (q *Queries) ListSessions(ctx context.Context, arg repo.ListSessionsParams) ([]repo.Session, error) {
@@ -61,7 +61,7 @@ func (q *Queries) ListSessions(ctx context.Context, arg repo.ListSessionsParams)
 	})
 }
 
-var countSessions = cache.NewQuery[int64]("CountSessions", "24153e44b127", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countSessions = cache.NewCodedQuery("CountSessions", "932a7460867c", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 // CountSessions returns how many sessions a person has.
 func (q *Queries) CountSessions(ctx context.Context, userID uuid.UUID) (int64, error) {

@@ -30,7 +30,7 @@ var (
 	_ TherapyPromptRepository = (*Queries)(nil)
 )
 
-var getTherapyPrompt = cache.NewQuery[repo.TherapyPrompt]("GetTherapyPrompt", "2d99a5865c7c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTherapyPrompt = cache.NewCodedQuery("GetTherapyPrompt", "c7954a5a41d6", cache.QueryOptions{NoRows: pgx.ErrNoRows}, therapyPromptCoding)
 
 // GetTherapyPrompt returns one prompt.
 func (q *Queries) GetTherapyPrompt(ctx context.Context, id uuid.UUID) (repo.TherapyPrompt, error) {
@@ -39,7 +39,7 @@ func (q *Queries) GetTherapyPrompt(ctx context.Context, id uuid.UUID) (repo.Ther
 	})
 }
 
-var listTherapyPromptsByIDs = cache.NewQuery[[]repo.TherapyPrompt]("ListTherapyPromptsByIDs", "abc42eecb371", cache.QueryOptions{})
+var listTherapyPromptsByIDs = cache.NewCodedQuery("ListTherapyPromptsByIDs", "8b6cd4183132", cache.QueryOptions{}, therapyPromptListCoding)
 
 // ListTherapyPromptsByIDs returns those of the given prompts that exist, in no order.
 func (q *Queries) ListTherapyPromptsByIDs(ctx context.Context, ids []uuid.UUID) ([]repo.TherapyPrompt, error) {
@@ -50,7 +50,7 @@ func (q *Queries) ListTherapyPromptsByIDs(ctx context.Context, ids []uuid.UUID) 
 		})
 }
 
-var listTherapyPrompts = cache.NewQuery[[]repo.ListTherapyPromptsRow]("ListTherapyPrompts", "1af4c9e7045c", cache.QueryOptions{})
+var listTherapyPrompts = cache.NewCodedQuery("ListTherapyPrompts", "ce91ad42b6c2", cache.QueryOptions{}, listTherapyPromptsRowListCoding)
 
 // ListTherapyPrompts returns the active prompts of a category in a language, with the names of their authors. An author
 // who changes the name is shown under the old one until the entry ends.

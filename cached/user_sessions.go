@@ -35,7 +35,7 @@ var (
 	_ UserSessionRepository = (*Queries)(nil)
 )
 
-var getUserSession = cache.NewQuery[repo.UserSession]("GetUserSession", "0fee18df9ff6", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getUserSession = cache.NewCodedQuery("GetUserSession", "20b577d22267", cache.QueryOptions{NoRows: pgx.ErrNoRows}, userSessionCoding)
 
 // GetUserSession returns one login.
 func (q *Queries) GetUserSession(ctx context.Context, id uuid.UUID) (repo.UserSession, error) {
@@ -44,7 +44,7 @@ func (q *Queries) GetUserSession(ctx context.Context, id uuid.UUID) (repo.UserSe
 	})
 }
 
-var listUserSessionsByIDs = cache.NewQuery[[]repo.UserSession]("ListUserSessionsByIDs", "3b38e32c3c8f", cache.QueryOptions{})
+var listUserSessionsByIDs = cache.NewCodedQuery("ListUserSessionsByIDs", "467fdce6382f", cache.QueryOptions{}, userSessionListCoding)
 
 // ListUserSessionsByIDs returns those of the given logins that exist, in no order.
 func (q *Queries) ListUserSessionsByIDs(ctx context.Context, ids []uuid.UUID) ([]repo.UserSession, error) {
@@ -55,7 +55,7 @@ func (q *Queries) ListUserSessionsByIDs(ctx context.Context, ids []uuid.UUID) ([
 		})
 }
 
-var getUserSessionByToken = cache.NewQuery[repo.UserSession]("GetUserSessionByToken", "1e69fddc342c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getUserSessionByToken = cache.NewCodedQuery("GetUserSessionByToken", "b0216c6bdc6d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, userSessionCoding)
 
 // GetUserSessionByToken returns the login that a request's token belongs to; it is asked on every request. Whether it
 // has expired or was revoked is for the caller to see: a result that depends on the clock could not be cached.
@@ -65,7 +65,7 @@ func (q *Queries) GetUserSessionByToken(ctx context.Context, tokenHash string) (
 	})
 }
 
-var listUserSessions = cache.NewQuery[[]repo.ListUserSessionsRow]("ListUserSessions", "d7016af3d247", cache.QueryOptions{})
+var listUserSessions = cache.NewCodedQuery("ListUserSessions", "37f9dea58087", cache.QueryOptions{}, listUserSessionsRowListCoding)
 
 // ListUserSessions returns a person's logins with the names of the devices, newest first.
 func (q *Queries) ListUserSessions(ctx context.Context, userID uuid.UUID) ([]repo.ListUserSessionsRow, error) {

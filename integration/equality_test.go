@@ -177,12 +177,13 @@ func scribble(v reflect.Value) {
 	}
 }
 
-// TestResultThatCannotBeStoredIsServed: a result that JSON cannot carry is the source's all the same.
+// TestResultThatCannotBeStoredIsServed: a result that a program's codec cannot carry is the source's all the same, and the generated
+// coding carries it.
 func TestResultThatCannotBeStoredIsServed(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	w := newWorld(t)
-	q, c := w.queries()
+	q, c := w.queries(func(o *cache.Options) { o.Codec = cache.JSON{} })
 	s := w.session(ctx)
 	m, err := q.CreateMessage(ctx, repo.CreateMessageParams{
 		SessionID: s.ID, UserID: s.UserID, Role: repo.MessageRoleClient, Content: "x", Metadata: []byte(`{"a": 1}`),
@@ -203,4 +204,13 @@ func TestResultThatCannotBeStoredIsServed(t *testing.T) {
 	st := c.Stats()
 	require.EqualValues(t, 3, st.Groups["message"].Queries["GetMessage"].NotStored)
 	require.EqualValues(t, 3, st.Errors[cache.ErrorSerialization.String()])
+
+	coded, c := w.queries()
+	for range 3 {
+		got, err := coded.GetMessage(ctx, arg)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		w.stored(ctx, w.redisKey("message", s.ID), "GetMessage")
+	}
+	require.EqualValues(t, 2, c.Stats().Groups["message"].Queries["GetMessage"].Hits)
 }

@@ -27,10 +27,11 @@ func TestFloorsHold(t *testing.T) {
 		pkg       string
 		forbidden []string
 	}{
-		{"/cache", append([]string{"github.com/jackc", module + "/repo", module + "/db", module + "/cached"}, append(telemetry, command...)...)},
+		{"/cache", append([]string{"github.com/jackc", "github.com/tinylib", module + "/repo", module + "/db", module + "/cached"}, append(telemetry, command...)...)},
 		{"/repo", append([]string{"github.com/redis", module + "/cache", module + "/cached"}, append(telemetry, command...)...)},
 		{"/db", append([]string{"github.com/redis", "github.com/jackc", module + "/cache", module + "/repo"}, append(telemetry, command...)...)},
 		{"/cache/pgfence", append([]string{module + "/repo", module + "/db", module + "/cached"}, append(telemetry, command...)...)},
+		{"/cache/wire", append([]string{"github.com/jackc", module + "/repo", module + "/cached"}, append(telemetry, command...)...)},
 		{"/cache/cachetest", append([]string{"github.com/jackc", module + "/repo", module + "/cached"}, append(telemetry, command...)...)},
 		{"/cache/audit", append([]string{"github.com/jackc", module + "/repo", module + "/cached"}, append(telemetry, command...)...)},
 		{"/cached", append([]string{module + "/db"}, append(telemetry, command...)...)},

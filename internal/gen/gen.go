@@ -15,8 +15,9 @@
 // the changes that it makes by itself, trigger.go and body.go those of triggers
 // and functions, change.go takes the keys of a change and follows its cascades,
 // lookup.go writes the queries that find what only the database knows. render.go
-// writes Go; map.go makes the map, explain.go and dot.go write it. place.go finds
-// in the .sql file what was parsed elsewhere.
+// writes Go, coding.go the functions that store results; map.go makes the map,
+// explain.go and dot.go write it. place.go finds in the .sql file what was parsed
+// elsewhere.
 //
 // Around them, config.go reads sqlc.yaml and pgaside.yaml, sqlfiles.go the files
 // that these name, and stale.go compares them with what sqlc made of them;

@@ -203,13 +203,17 @@ func hasField(st *types.Struct, name string) bool {
 	return false
 }
 
-// shape identifies what a cell holds: the query's text and the structure of its
-// Go result, so that a changed query or type never reads an old cell.
-func shape(sql string, result types.Type) string {
+// shape identifies what a cell holds: the query's text, the structure of its Go
+// result and how that is written, "" for JSON, so that a changed query, type or
+// coding never reads an old cell.
+func shape(sql string, result types.Type, coding string) string {
 	h := sha256.New()
 	h.Write([]byte(sql))
 	h.Write([]byte{0})
 	describe(result, func(s string) { h.Write([]byte(s)) }, map[types.Type]bool{})
+	if coding != "" {
+		h.Write([]byte("\x00" + coding))
+	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 

@@ -36,6 +36,7 @@ type renderer struct {
 	querier  string            // the interface with all queries; "" without one
 	byQuery  map[string]*write
 	reads    map[string]*cachedRead
+	codings  *codings
 }
 
 // goFile is one file being written.
@@ -50,7 +51,7 @@ type goFile struct {
 func (f *goFile) printf(format string, args ...any) { fmt.Fprintf(&f.body, format, args...) }
 
 // locals are the names that the generated functions give to their variables.
-var locals = set(`q c f l ctx db tx pool opts args row rows n tag rowsAffected commandTag keys key err ok missing none k k2 k3`)
+var locals = set(`q c f l ctx db tx pool opts args row rows n tag rowsAffected commandTag keys key cell err ok missing none k k2 k3 w r v b`)
 
 // use imports a package and returns the name it goes by.
 func (f *goFile) use(importPath, name string) string {
@@ -119,6 +120,7 @@ func newRenderer(p *project) *renderer {
 		r.reads[rd.q.name] = rd
 	}
 	r.names()
+	r.codings = newCodings(r)
 	return r
 }
 
@@ -142,6 +144,19 @@ func (p *project) render() (map[string][]byte, error) {
 		file := fileName(name)
 		for out[file] != nil { // db.sql, whose file is db_sql.go, beside db_sql.sql
 			file = strings.TrimSuffix(file, ".go") + "_sql.go"
+		}
+		out[file] = text
+	}
+	if len(r.codings.vars) > 0 {
+		f := &goFile{r: r, imports: map[string]string{}}
+		f.codingsFile(r.codings)
+		file := "codings.go"
+		for out[file] != nil { // codings.sql
+			file = strings.TrimSuffix(file, ".go") + "_go.go"
+		}
+		text, err := f.finish("", "")
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", file, err)
 		}
 		out[file] = text
 	}
@@ -531,8 +546,13 @@ func (f *goFile) read(rd *cachedRead) {
 	case rd.batch && q.nilNone:
 		opts = "NilWhenEmpty: true"
 	}
-	f.printf("var %s = %s.NewQuery[%s](%q, %q, %s.QueryOptions{%s})\n\n", name, f.cache(), f.typ(q.result), q.name,
-		shape(q.sql, q.result), f.cache(), opts)
+	if coding := f.r.codings.coding(q.result); coding != "" {
+		f.printf("var %s = %s.NewCodedQuery(%q, %q, %s.QueryOptions{%s}, %s)\n\n", name, f.cache(), q.name,
+			shape(q.sql, q.result, codingVersion+" "+f.r.codings.layout(q.result)), f.cache(), opts, coding)
+	} else {
+		f.printf("var %s = %s.NewQuery[%s](%q, %q, %s.QueryOptions{%s})\n\n", name, f.cache(), f.typ(q.result), q.name,
+			shape(q.sql, q.result, ""), f.cache(), opts)
+	}
 	if rd.batch {
 		f.readMany(rd)
 		return
@@ -550,8 +570,14 @@ func (f *goFile) read(rd *cachedRead) {
 		cells = append(cells, f.arg(q, i))
 	}
 	ctx, pgfence := f.use("context", "context"), f.pgfence()
-	f.printf("return %s.Read(ctx, %s, %s.Key(%s), %s.Cell(%s), func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence, f.db(),
-		f.r.groups[rd.g.name], strings.Join(parts, ", "), name, strings.Join(cells, ", "), ctx, pgfence, f.typ(q.result))
+	key, cell := fmt.Sprintf("%s.Key(%s)", f.r.groups[rd.g.name], strings.Join(parts, ", ")), fmt.Sprintf("%s.Cell(%s)", name, strings.Join(cells, ", "))
+	if rd.g.opts.near != "" { // before the closure below is made
+		f.printf("key, cell := %s, %s\n", key, cell)
+		f.printf("if v, ok, err := %s.Near(ctx, %s, key, cell); ok {\nreturn v, err\n}\n", pgfence, f.db())
+		key, cell = "key", "cell"
+	}
+	f.printf("return %s.Read(ctx, %s, %s, %s, func(ctx %s.Context, db %s.DBTX) (%s, error) {\n", pgfence, f.db(),
+		key, cell, ctx, pgfence, f.typ(q.result))
 	f.printf("return %s\n})\n}\n", f.call(q, "db", f.callArgs(q)))
 }
 

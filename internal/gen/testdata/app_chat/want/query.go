@@ -63,7 +63,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getUser = cache.NewQuery[repo.User]("GetUser", "de1d2169e23d", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getUser = cache.NewCodedQuery("GetUser", "ec9df9f91d5a", cache.QueryOptions{NoRows: pgx.ErrNoRows}, userCoding)
 
 func (q *Queries) GetUser(ctx context.Context, id int64) (repo.User, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getUser.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.User, error) {
@@ -71,7 +71,7 @@ func (q *Queries) GetUser(ctx context.Context, id int64) (repo.User, error) {
 	})
 }
 
-var getUserByHandle = cache.NewQuery[repo.GetUserByHandleRow]("GetUserByHandle", "e3ab78f9cabc", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getUserByHandle = cache.NewCodedQuery("GetUserByHandle", "d89de7a07d4b", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getUserByHandleRowCoding)
 
 func (q *Queries) GetUserByHandle(ctx context.Context, handle string) (repo.GetUserByHandleRow, error) {
 	return pgfence.Read(ctx, q.db, UserHandle.Key(handle), getUserByHandle.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetUserByHandleRow, error) {
@@ -79,7 +79,7 @@ func (q *Queries) GetUserByHandle(ctx context.Context, handle string) (repo.GetU
 	})
 }
 
-var listUsers = cache.NewQuery[[]repo.User]("ListUsers", "5bd5fd356750", cache.QueryOptions{})
+var listUsers = cache.NewCodedQuery("ListUsers", "a1d47b288305", cache.QueryOptions{}, userListCoding)
 
 func (q *Queries) ListUsers(ctx context.Context, ids []int64) ([]repo.User, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, User.Key, listUsers.Cell(),
@@ -89,7 +89,7 @@ func (q *Queries) ListUsers(ctx context.Context, ids []int64) ([]repo.User, erro
 		})
 }
 
-var getWorkspaceBySlug = cache.NewQuery[repo.Workspace]("GetWorkspaceBySlug", "5cd1ac4bb48b", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getWorkspaceBySlug = cache.NewCodedQuery("GetWorkspaceBySlug", "3622b84e0f13", cache.QueryOptions{NoRows: pgx.ErrNoRows}, workspaceCoding)
 
 func (q *Queries) GetWorkspaceBySlug(ctx context.Context, slug string) (repo.Workspace, error) {
 	return pgfence.Read(ctx, q.db, WorkspaceSlug.Key(slug), getWorkspaceBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Workspace, error) {
@@ -97,7 +97,7 @@ func (q *Queries) GetWorkspaceBySlug(ctx context.Context, slug string) (repo.Wor
 	})
 }
 
-var getRole = cache.NewQuery[repo.MemberRole]("GetRole", "b0fa2bd9747a", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getRole = cache.NewCodedQuery("GetRole", "5b351648dd60", cache.QueryOptions{NoRows: pgx.ErrNoRows}, memberRoleCoding)
 
 func (q *Queries) GetRole(ctx context.Context, arg repo.GetRoleParams) (repo.MemberRole, error) {
 	return pgfence.Read(ctx, q.db, Membership.Key(arg.WorkspaceID, arg.UserID), getRole.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.MemberRole, error) {
@@ -105,7 +105,7 @@ func (q *Queries) GetRole(ctx context.Context, arg repo.GetRoleParams) (repo.Mem
 	})
 }
 
-var listMembers = cache.NewQuery[[]repo.ListMembersRow]("ListMembers", "a55e865367e7", cache.QueryOptions{})
+var listMembers = cache.NewCodedQuery("ListMembers", "c4b7bf107d5f", cache.QueryOptions{}, listMembersRowListCoding)
 
 func (q *Queries) ListMembers(ctx context.Context, workspaceID int64) ([]repo.ListMembersRow, error) {
 	return pgfence.Read(ctx, q.db, WorkspaceMembers.Key(workspaceID), listMembers.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMembersRow, error) {
@@ -113,7 +113,7 @@ func (q *Queries) ListMembers(ctx context.Context, workspaceID int64) ([]repo.Li
 	})
 }
 
-var getChannel = cache.NewQuery[repo.Channel]("GetChannel", "b44c81427a16", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getChannel = cache.NewCodedQuery("GetChannel", "2279b4cbc618", cache.QueryOptions{NoRows: pgx.ErrNoRows}, channelCoding)
 
 func (q *Queries) GetChannel(ctx context.Context, id int64) (repo.Channel, error) {
 	return pgfence.Read(ctx, q.db, Channel.Key(id), getChannel.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Channel, error) {
@@ -121,7 +121,7 @@ func (q *Queries) GetChannel(ctx context.Context, id int64) (repo.Channel, error
 	})
 }
 
-var getChannelByName = cache.NewQuery[repo.GetChannelByNameRow]("GetChannelByName", "5610584ad7f5", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getChannelByName = cache.NewCodedQuery("GetChannelByName", "6f2062e04e42", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getChannelByNameRowCoding)
 
 func (q *Queries) GetChannelByName(ctx context.Context, arg repo.GetChannelByNameParams) (repo.GetChannelByNameRow, error) {
 	return pgfence.Read(ctx, q.db, ChannelName.Key(arg.WorkspaceID, arg.Name), getChannelByName.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetChannelByNameRow, error) {
@@ -129,7 +129,7 @@ func (q *Queries) GetChannelByName(ctx context.Context, arg repo.GetChannelByNam
 	})
 }
 
-var listMyChannels = cache.NewQuery[[]repo.ListMyChannelsRow]("ListMyChannels", "44a84b000ba4", cache.QueryOptions{})
+var listMyChannels = cache.NewCodedQuery("ListMyChannels", "64a6bb6e5a88", cache.QueryOptions{}, listMyChannelsRowListCoding)
 
 // ListMyChannels is the side bar: the channels of a user with the unread counts.
 func (q *Queries) ListMyChannels(ctx context.Context, userID int64) ([]repo.ListMyChannelsRow, error) {
@@ -138,7 +138,7 @@ func (q *Queries) ListMyChannels(ctx context.Context, userID int64) ([]repo.List
 	})
 }
 
-var countUnread = cache.NewQuery[int64]("CountUnread", "9ffd1e8af352", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countUnread = cache.NewCodedQuery("CountUnread", "273a675203d2", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountUnread(ctx context.Context, userID int64) (int64, error) {
 	return pgfence.Read(ctx, q.db, Unread.Key(userID), countUnread.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -146,7 +146,7 @@ func (q *Queries) CountUnread(ctx context.Context, userID int64) (int64, error) 
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.ListMessagesRow]("ListMessages", "1fabee3434b3", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "53a6fd37042c", cache.QueryOptions{}, listMessagesRowListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, arg repo.ListMessagesParams) ([]repo.ListMessagesRow, error) {
 	return pgfence.Read(ctx, q.db, ChannelMessages.Key(arg.ChannelID), listMessages.Cell(arg.Before, arg.PageSize), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMessagesRow, error) {
@@ -154,7 +154,7 @@ func (q *Queries) ListMessages(ctx context.Context, arg repo.ListMessagesParams)
 	})
 }
 
-var listMessagesWithAuthors = cache.NewQuery[[]repo.ListMessagesWithAuthorsRow]("ListMessagesWithAuthors", "3e924cdbeae2", cache.QueryOptions{})
+var listMessagesWithAuthors = cache.NewCodedQuery("ListMessagesWithAuthors", "f02d140793e5", cache.QueryOptions{}, listMessagesWithAuthorsRowListCoding)
 
 func (q *Queries) ListMessagesWithAuthors(ctx context.Context, channelID int64) ([]repo.ListMessagesWithAuthorsRow, error) {
 	return pgfence.Read(ctx, q.db, ChannelMessages.Key(channelID), listMessagesWithAuthors.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMessagesWithAuthorsRow, error) {
@@ -162,7 +162,7 @@ func (q *Queries) ListMessagesWithAuthors(ctx context.Context, channelID int64) 
 	})
 }
 
-var getMessage = cache.NewQuery[repo.Message]("GetMessage", "3d54e6acb98f", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getMessage = cache.NewCodedQuery("GetMessage", "3defe0419d7e", cache.QueryOptions{NoRows: pgx.ErrNoRows}, messageCoding)
 
 func (q *Queries) GetMessage(ctx context.Context, id int64) (repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(id), getMessage.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Message, error) {
@@ -170,7 +170,7 @@ func (q *Queries) GetMessage(ctx context.Context, id int64) (repo.Message, error
 	})
 }
 
-var listThread = cache.NewQuery[[]repo.Message]("ListThread", "58faa7102c57", cache.QueryOptions{})
+var listThread = cache.NewCodedQuery("ListThread", "9705888bed67", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListThread(ctx context.Context, parentID *int64) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Thread.Key(parentID), listThread.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -178,7 +178,7 @@ func (q *Queries) ListThread(ctx context.Context, parentID *int64) ([]repo.Messa
 	})
 }
 
-var countReplies = cache.NewQuery[int64]("CountReplies", "8fbefdfb5906", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countReplies = cache.NewCodedQuery("CountReplies", "c648fa2b75c9", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountReplies(ctx context.Context, parentID *int64) (int64, error) {
 	return pgfence.Read(ctx, q.db, Thread.Key(parentID), countReplies.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -186,7 +186,7 @@ func (q *Queries) CountReplies(ctx context.Context, parentID *int64) (int64, err
 	})
 }
 
-var listReactions = cache.NewQuery[[]repo.ListReactionsRow]("ListReactions", "69c65e1f6736", cache.QueryOptions{})
+var listReactions = cache.NewCodedQuery("ListReactions", "4028bf097425", cache.QueryOptions{}, listReactionsRowListCoding)
 
 func (q *Queries) ListReactions(ctx context.Context, messageID int64) ([]repo.ListReactionsRow, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(messageID), listReactions.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListReactionsRow, error) {
@@ -194,7 +194,7 @@ func (q *Queries) ListReactions(ctx context.Context, messageID int64) ([]repo.Li
 	})
 }
 
-var listAttachments = cache.NewQuery[[]repo.ListAttachmentsRow]("ListAttachments", "659e91176e53", cache.QueryOptions{})
+var listAttachments = cache.NewCodedQuery("ListAttachments", "ab373b2f81a5", cache.QueryOptions{}, listAttachmentsRowListCoding)
 
 func (q *Queries) ListAttachments(ctx context.Context, messageID int64) ([]repo.ListAttachmentsRow, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(messageID), listAttachments.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListAttachmentsRow, error) {
@@ -202,7 +202,7 @@ func (q *Queries) ListAttachments(ctx context.Context, messageID int64) ([]repo.
 	})
 }
 
-var listPins = cache.NewQuery[[]repo.ListPinsRow]("ListPins", "76bca4d72bf4", cache.QueryOptions{})
+var listPins = cache.NewCodedQuery("ListPins", "924421491b27", cache.QueryOptions{}, listPinsRowListCoding)
 
 func (q *Queries) ListPins(ctx context.Context, channelID int64) ([]repo.ListPinsRow, error) {
 	return pgfence.Read(ctx, q.db, Pins.Key(channelID), listPins.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListPinsRow, error) {
@@ -456,7 +456,7 @@ func (q *Queries) UnpinAll(ctx context.Context, channelID int64) (int64, error) 
 	})
 }
 
-var busiestChannels = cache.NewQuery[[]repo.BusiestChannelsRow]("BusiestChannels", "9a5034258cef", cache.QueryOptions{})
+var busiestChannels = cache.NewCodedQuery("BusiestChannels", "29d337811a5c", cache.QueryOptions{}, busiestChannelsRowListCoding)
 
 // BusiestChannels is cached for a workspace; its counters are those of the channels.
 func (q *Queries) BusiestChannels(ctx context.Context, workspaceID int64) ([]repo.BusiestChannelsRow, error) {

@@ -61,7 +61,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getQueue = cache.NewQuery[repo.Queue]("GetQueue", "a0aecc155836", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQueue = cache.NewCodedQuery("GetQueue", "9abe8331d1d7", cache.QueryOptions{NoRows: pgx.ErrNoRows}, queueCoding)
 
 func (q *Queries) GetQueue(ctx context.Context, name string) (repo.Queue, error) {
 	return pgfence.Read(ctx, q.db, Queue.Key(name), getQueue.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Queue, error) {
@@ -69,7 +69,7 @@ func (q *Queries) GetQueue(ctx context.Context, name string) (repo.Queue, error)
 	})
 }
 
-var getDepth = cache.NewQuery[repo.GetDepthRow]("GetDepth", "3aa130c3a96c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getDepth = cache.NewCodedQuery("GetDepth", "67f2a766a058", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getDepthRowCoding)
 
 func (q *Queries) GetDepth(ctx context.Context, queue string) (repo.GetDepthRow, error) {
 	return pgfence.Read(ctx, q.db, QueueJobs.Key(queue), getDepth.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetDepthRow, error) {
@@ -77,7 +77,7 @@ func (q *Queries) GetDepth(ctx context.Context, queue string) (repo.GetDepthRow,
 	})
 }
 
-var countByState = cache.NewQuery[[]repo.CountByStateRow]("CountByState", "118330ed0d76", cache.QueryOptions{})
+var countByState = cache.NewCodedQuery("CountByState", "095fb40e1df8", cache.QueryOptions{}, countByStateRowListCoding)
 
 func (q *Queries) CountByState(ctx context.Context, queue string) ([]repo.CountByStateRow, error) {
 	return pgfence.Read(ctx, q.db, QueueJobs.Key(queue), countByState.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.CountByStateRow, error) {
@@ -85,7 +85,7 @@ func (q *Queries) CountByState(ctx context.Context, queue string) ([]repo.CountB
 	})
 }
 
-var listJobs = cache.NewQuery[[]repo.ListJobsRow]("ListJobs", "e5b7329b60e3", cache.QueryOptions{})
+var listJobs = cache.NewCodedQuery("ListJobs", "e5b94b9f946f", cache.QueryOptions{}, listJobsRowListCoding)
 
 func (q *Queries) ListJobs(ctx context.Context, arg repo.ListJobsParams) ([]repo.ListJobsRow, error) {
 	return pgfence.Read(ctx, q.db, QueueJobs.Key(arg.Queue), listJobs.Cell(arg.States, arg.After, arg.PageSize), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListJobsRow, error) {
@@ -93,7 +93,7 @@ func (q *Queries) ListJobs(ctx context.Context, arg repo.ListJobsParams) ([]repo
 	})
 }
 
-var getJob = cache.NewQuery[repo.Job]("GetJob", "31f2e6eb7437", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getJob = cache.NewCodedQuery("GetJob", "f92286730cd3", cache.QueryOptions{NoRows: pgx.ErrNoRows}, jobCoding)
 
 func (q *Queries) GetJob(ctx context.Context, id int64) (repo.Job, error) {
 	return pgfence.Read(ctx, q.db, Job.Key(id), getJob.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Job, error) {
@@ -101,7 +101,7 @@ func (q *Queries) GetJob(ctx context.Context, id int64) (repo.Job, error) {
 	})
 }
 
-var getJobs = cache.NewQuery[[]repo.Job]("GetJobs", "2db6b0015cc2", cache.QueryOptions{})
+var getJobs = cache.NewCodedQuery("GetJobs", "ed07f2ce6415", cache.QueryOptions{}, jobListCoding)
 
 func (q *Queries) GetJobs(ctx context.Context, ids []int64) ([]repo.Job, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Job.Key, getJobs.Cell(),
@@ -111,7 +111,7 @@ func (q *Queries) GetJobs(ctx context.Context, ids []int64) ([]repo.Job, error) 
 		})
 }
 
-var getPayload = cache.NewQuery[repo.GetPayloadRow]("GetPayload", "62228c66f843", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getPayload = cache.NewCodedQuery("GetPayload", "f3d724b7e4d6", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getPayloadRowCoding)
 
 func (q *Queries) GetPayload(ctx context.Context, id int64) (repo.GetPayloadRow, error) {
 	return pgfence.Read(ctx, q.db, Job.Key(id), getPayload.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetPayloadRow, error) {
@@ -119,7 +119,7 @@ func (q *Queries) GetPayload(ctx context.Context, id int64) (repo.GetPayloadRow,
 	})
 }
 
-var findByDedupKey = cache.NewQuery[repo.FindByDedupKeyRow]("FindByDedupKey", "735c3d84e4c4", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var findByDedupKey = cache.NewCodedQuery("FindByDedupKey", "9030096882b4", cache.QueryOptions{NoRows: pgx.ErrNoRows}, findByDedupKeyRowCoding)
 
 func (q *Queries) FindByDedupKey(ctx context.Context, arg repo.FindByDedupKeyParams) (repo.FindByDedupKeyRow, error) {
 	return pgfence.Read(ctx, q.db, JobDedup.Key(arg.Queue, arg.DedupKey), findByDedupKey.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.FindByDedupKeyRow, error) {
@@ -127,7 +127,7 @@ func (q *Queries) FindByDedupKey(ctx context.Context, arg repo.FindByDedupKeyPar
 	})
 }
 
-var listAttempts = cache.NewQuery[[]repo.ListAttemptsRow]("ListAttempts", "fa17e02e0b1e", cache.QueryOptions{})
+var listAttempts = cache.NewCodedQuery("ListAttempts", "0d9dca38b595", cache.QueryOptions{}, listAttemptsRowListCoding)
 
 func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]repo.ListAttemptsRow, error) {
 	return pgfence.Read(ctx, q.db, Job.Key(jobID), listAttempts.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListAttemptsRow, error) {
@@ -135,7 +135,7 @@ func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]repo.ListAtt
 	})
 }
 
-var listTags = cache.NewQuery[[]string]("ListTags", "e3790214dcd7", cache.QueryOptions{})
+var listTags = cache.NewCodedQuery("ListTags", "9bcd67041d46", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) ListTags(ctx context.Context, jobID int64) ([]string, error) {
 	return pgfence.Read(ctx, q.db, Job.Key(jobID), listTags.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -143,7 +143,7 @@ func (q *Queries) ListTags(ctx context.Context, jobID int64) ([]string, error) {
 	})
 }
 
-var isReady = cache.NewQuery[bool]("IsReady", "81ae5d73ffe8", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var isReady = cache.NewCodedQuery("IsReady", "71c071d9df35", cache.QueryOptions{NoRows: pgx.ErrNoRows}, boolCoding)
 
 // IsReady tells whether all that a job needs is done.
 func (q *Queries) IsReady(ctx context.Context, jobID int64) (bool, error) {
@@ -152,7 +152,7 @@ func (q *Queries) IsReady(ctx context.Context, jobID int64) (bool, error) {
 	})
 }
 
-var listDependencies = cache.NewQuery[[]int64]("ListDependencies", "7670c23cf4ac", cache.QueryOptions{})
+var listDependencies = cache.NewCodedQuery("ListDependencies", "0ba4c5f1226a", cache.QueryOptions{}, int64ListCoding)
 
 func (q *Queries) ListDependencies(ctx context.Context, jobID int64) ([]int64, error) {
 	return pgfence.Read(ctx, q.db, JobNeeds.Key(jobID), listDependencies.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]int64, error) {
@@ -160,7 +160,7 @@ func (q *Queries) ListDependencies(ctx context.Context, jobID int64) ([]int64, e
 	})
 }
 
-var workerJobs = cache.NewQuery[[]repo.WorkerJobsRow]("WorkerJobs", "dc6a3a5747af", cache.QueryOptions{})
+var workerJobs = cache.NewCodedQuery("WorkerJobs", "46ab167d2b28", cache.QueryOptions{}, workerJobsRowListCoding)
 
 func (q *Queries) WorkerJobs(ctx context.Context, workerID *uuid.UUID) ([]repo.WorkerJobsRow, error) {
 	return pgfence.Read(ctx, q.db, WorkerJobs.Key(workerID), workerJobs.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.WorkerJobsRow, error) {
@@ -168,7 +168,7 @@ func (q *Queries) WorkerJobs(ctx context.Context, workerID *uuid.UUID) ([]repo.W
 	})
 }
 
-var getWorker = cache.NewQuery[repo.GetWorkerRow]("GetWorker", "26a8516cf23a", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getWorker = cache.NewCodedQuery("GetWorker", "17e074c04ef1", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getWorkerRowCoding)
 
 func (q *Queries) GetWorker(ctx context.Context, id uuid.UUID) (repo.GetWorkerRow, error) {
 	return pgfence.Read(ctx, q.db, Worker.Key(id), getWorker.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetWorkerRow, error) {
@@ -176,7 +176,7 @@ func (q *Queries) GetWorker(ctx context.Context, id uuid.UUID) (repo.GetWorkerRo
 	})
 }
 
-var listWorkerQueues = cache.NewQuery[[]string]("ListWorkerQueues", "13cfa53bf885", cache.QueryOptions{})
+var listWorkerQueues = cache.NewCodedQuery("ListWorkerQueues", "c66c772574ee", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) ListWorkerQueues(ctx context.Context, workerID uuid.UUID) ([]string, error) {
 	return pgfence.Read(ctx, q.db, Worker.Key(workerID), listWorkerQueues.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -184,7 +184,7 @@ func (q *Queries) ListWorkerQueues(ctx context.Context, workerID uuid.UUID) ([]s
 	})
 }
 
-var getSchedule = cache.NewQuery[repo.Schedule]("GetSchedule", "d2aa6f2ba60b", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSchedule = cache.NewCodedQuery("GetSchedule", "4833209b5851", cache.QueryOptions{NoRows: pgx.ErrNoRows}, scheduleCoding)
 
 func (q *Queries) GetSchedule(ctx context.Context, name string) (repo.Schedule, error) {
 	return pgfence.Read(ctx, q.db, Schedule.Key(name), getSchedule.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Schedule, error) {
@@ -196,7 +196,7 @@ func (q *Queries) ListDueSchedules(ctx context.Context) ([]repo.Schedule, error)
 	return repo.New(q.db.Source(ctx)).ListDueSchedules(ctx)
 }
 
-var archivedCounts = cache.NewQuery[[]repo.ArchivedCountsRow]("ArchivedCounts", "25a7ee075302", cache.QueryOptions{})
+var archivedCounts = cache.NewCodedQuery("ArchivedCounts", "f3ac72be72b2", cache.QueryOptions{}, archivedCountsRowListCoding)
 
 func (q *Queries) ArchivedCounts(ctx context.Context, queue string) ([]repo.ArchivedCountsRow, error) {
 	return pgfence.Read(ctx, q.db, QueueArchive.Key(queue), archivedCounts.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ArchivedCountsRow, error) {

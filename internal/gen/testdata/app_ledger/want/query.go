@@ -67,7 +67,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getHolder = cache.NewQuery[repo.Holder]("GetHolder", "c7ec290efd16", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getHolder = cache.NewCodedQuery("GetHolder", "77d0021590f5", cache.QueryOptions{NoRows: pgx.ErrNoRows}, holderCoding)
 
 func (q *Queries) GetHolder(ctx context.Context, id int64) (repo.Holder, error) {
 	return pgfence.Read(ctx, q.db, Holder.Key(id), getHolder.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Holder, error) {
@@ -75,7 +75,7 @@ func (q *Queries) GetHolder(ctx context.Context, id int64) (repo.Holder, error) 
 	})
 }
 
-var getHolderByExternalID = cache.NewQuery[repo.Holder]("GetHolderByExternalID", "7c4ecae7475d", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getHolderByExternalID = cache.NewCodedQuery("GetHolderByExternalID", "12c4f443579c", cache.QueryOptions{NoRows: pgx.ErrNoRows}, holderCoding)
 
 func (q *Queries) GetHolderByExternalID(ctx context.Context, externalID uuid.UUID) (repo.Holder, error) {
 	return pgfence.Read(ctx, q.db, HolderExternal.Key(externalID), getHolderByExternalID.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Holder, error) {
@@ -83,7 +83,7 @@ func (q *Queries) GetHolderByExternalID(ctx context.Context, externalID uuid.UUI
 	})
 }
 
-var getHolderByTaxID = cache.NewQuery[repo.GetHolderByTaxIDRow]("GetHolderByTaxID", "82b234dd0eb6", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getHolderByTaxID = cache.NewCodedQuery("GetHolderByTaxID", "fdf9d28fefec", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getHolderByTaxIDRowCoding)
 
 func (q *Queries) GetHolderByTaxID(ctx context.Context, taxID *string) (repo.GetHolderByTaxIDRow, error) {
 	return pgfence.Read(ctx, q.db, HolderTax.Key(taxID), getHolderByTaxID.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetHolderByTaxIDRow, error) {
@@ -91,7 +91,7 @@ func (q *Queries) GetHolderByTaxID(ctx context.Context, taxID *string) (repo.Get
 	})
 }
 
-var getAccount = cache.NewQuery[repo.Account]("GetAccount", "c4618c340000", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccount = cache.NewCodedQuery("GetAccount", "5f510791e3b2", cache.QueryOptions{NoRows: pgx.ErrNoRows}, accountCoding)
 
 func (q *Queries) GetAccount(ctx context.Context, id int64) (repo.Account, error) {
 	return pgfence.Read(ctx, q.db, Account.Key(id), getAccount.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Account, error) {
@@ -107,7 +107,7 @@ func (q *Queries) LockAccounts(ctx context.Context, ids []int64) ([]repo.LockAcc
 	return repo.New(q.db.Source(ctx)).LockAccounts(ctx, ids)
 }
 
-var getAccountByNumber = cache.NewQuery[repo.OpenAccount]("GetAccountByNumber", "4732da62acc7", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccountByNumber = cache.NewCodedQuery("GetAccountByNumber", "40e59fcb1a19", cache.QueryOptions{NoRows: pgx.ErrNoRows}, openAccountCoding)
 
 func (q *Queries) GetAccountByNumber(ctx context.Context, number string) (repo.OpenAccount, error) {
 	return pgfence.Read(ctx, q.db, AccountNumber.Key(number), getAccountByNumber.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.OpenAccount, error) {
@@ -115,7 +115,7 @@ func (q *Queries) GetAccountByNumber(ctx context.Context, number string) (repo.O
 	})
 }
 
-var getBalances = cache.NewQuery[[]repo.GetBalancesRow]("GetBalances", "764ed6d0bfdc", cache.QueryOptions{})
+var getBalances = cache.NewCodedQuery("GetBalances", "8a4945bb1c69", cache.QueryOptions{}, getBalancesRowListCoding)
 
 func (q *Queries) GetBalances(ctx context.Context, ids []int64) ([]repo.GetBalancesRow, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Account.Key, getBalances.Cell(),
@@ -125,7 +125,7 @@ func (q *Queries) GetBalances(ctx context.Context, ids []int64) ([]repo.GetBalan
 		})
 }
 
-var listAccounts = cache.NewQuery[[]repo.ListAccountsRow]("ListAccounts", "f0c8a8a7d0f3", cache.QueryOptions{})
+var listAccounts = cache.NewCodedQuery("ListAccounts", "774f3bd5027b", cache.QueryOptions{}, listAccountsRowListCoding)
 
 func (q *Queries) ListAccounts(ctx context.Context, arg repo.ListAccountsParams) ([]repo.ListAccountsRow, error) {
 	return pgfence.Read(ctx, q.db, HolderAccounts.Key(arg.HolderID), listAccounts.Cell(arg.Kind), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListAccountsRow, error) {
@@ -133,7 +133,7 @@ func (q *Queries) ListAccounts(ctx context.Context, arg repo.ListAccountsParams)
 	})
 }
 
-var holderBalances = cache.NewQuery[[]repo.HolderBalancesRow]("HolderBalances", "bf2cbba57ef6", cache.QueryOptions{})
+var holderBalances = cache.NewCodedQuery("HolderBalances", "e270a5323bde", cache.QueryOptions{}, holderBalancesRowListCoding)
 
 func (q *Queries) HolderBalances(ctx context.Context, holderID int64) ([]repo.HolderBalancesRow, error) {
 	return pgfence.Read(ctx, q.db, HolderAccounts.Key(holderID), holderBalances.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.HolderBalancesRow, error) {
@@ -141,7 +141,7 @@ func (q *Queries) HolderBalances(ctx context.Context, holderID int64) ([]repo.Ho
 	})
 }
 
-var getAccountWithHolder = cache.NewQuery[repo.GetAccountWithHolderRow]("GetAccountWithHolder", "f5f284d7614f", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccountWithHolder = cache.NewCodedQuery("GetAccountWithHolder", "b231c83f95bc", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getAccountWithHolderRowCoding)
 
 func (q *Queries) GetAccountWithHolder(ctx context.Context, id int64) (repo.GetAccountWithHolderRow, error) {
 	return pgfence.Read(ctx, q.db, AccountHolder.Key(id), getAccountWithHolder.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetAccountWithHolderRow, error) {
@@ -149,7 +149,7 @@ func (q *Queries) GetAccountWithHolder(ctx context.Context, id int64) (repo.GetA
 	})
 }
 
-var listLimits = cache.NewQuery[[]repo.ListLimitsRow]("ListLimits", "e029019c44e9", cache.QueryOptions{})
+var listLimits = cache.NewCodedQuery("ListLimits", "ff9cced79d4b", cache.QueryOptions{}, listLimitsRowListCoding)
 
 func (q *Queries) ListLimits(ctx context.Context, accountID int64) ([]repo.ListLimitsRow, error) {
 	return pgfence.Read(ctx, q.db, AccountLimits.Key(accountID), listLimits.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListLimitsRow, error) {
@@ -157,7 +157,7 @@ func (q *Queries) ListLimits(ctx context.Context, accountID int64) ([]repo.ListL
 	})
 }
 
-var getTransfer = cache.NewQuery[repo.Transfer]("GetTransfer", "81005676be3d", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTransfer = cache.NewCodedQuery("GetTransfer", "99d588ca8ecf", cache.QueryOptions{NoRows: pgx.ErrNoRows}, transferCoding)
 
 func (q *Queries) GetTransfer(ctx context.Context, id uuid.UUID) (repo.Transfer, error) {
 	return pgfence.Read(ctx, q.db, Transfer.Key(id), getTransfer.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Transfer, error) {
@@ -165,7 +165,7 @@ func (q *Queries) GetTransfer(ctx context.Context, id uuid.UUID) (repo.Transfer,
 	})
 }
 
-var getTransferByKey = cache.NewQuery[repo.Transfer]("GetTransferByKey", "6e3d5a34fabc", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTransferByKey = cache.NewCodedQuery("GetTransferByKey", "ee41149cc44a", cache.QueryOptions{NoRows: pgx.ErrNoRows}, transferCoding)
 
 func (q *Queries) GetTransferByKey(ctx context.Context, idempotencyKey string) (repo.Transfer, error) {
 	return pgfence.Read(ctx, q.db, TransferKey.Key(idempotencyKey), getTransferByKey.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Transfer, error) {
@@ -173,7 +173,7 @@ func (q *Queries) GetTransferByKey(ctx context.Context, idempotencyKey string) (
 	})
 }
 
-var listOutgoing = cache.NewQuery[[]repo.ListOutgoingRow]("ListOutgoing", "4ca9ed37c57b", cache.QueryOptions{})
+var listOutgoing = cache.NewCodedQuery("ListOutgoing", "c5f005a95019", cache.QueryOptions{}, listOutgoingRowListCoding)
 
 func (q *Queries) ListOutgoing(ctx context.Context, arg repo.ListOutgoingParams) ([]repo.ListOutgoingRow, error) {
 	return pgfence.Read(ctx, q.db, Outgoing.Key(arg.FromAccountID), listOutgoing.Cell(arg.BeforeTime, arg.BeforeID, arg.PageSize), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListOutgoingRow, error) {
@@ -181,7 +181,7 @@ func (q *Queries) ListOutgoing(ctx context.Context, arg repo.ListOutgoingParams)
 	})
 }
 
-var listTransfers = cache.NewQuery[[]repo.ListTransfersRow]("ListTransfers", "b7f6056b8043", cache.QueryOptions{})
+var listTransfers = cache.NewCodedQuery("ListTransfers", "b8ae46e4c3db", cache.QueryOptions{}, listTransfersRowListCoding)
 
 // ListTransfers shows both directions.
 func (q *Queries) ListTransfers(ctx context.Context, accountID int64) ([]repo.ListTransfersRow, error) {
@@ -190,7 +190,7 @@ func (q *Queries) ListTransfers(ctx context.Context, accountID int64) ([]repo.Li
 	})
 }
 
-var listPostings = cache.NewQuery[[]repo.ListPostingsRow]("ListPostings", "49db3f376df9", cache.QueryOptions{})
+var listPostings = cache.NewCodedQuery("ListPostings", "2e2546e35faf", cache.QueryOptions{}, listPostingsRowListCoding)
 
 func (q *Queries) ListPostings(ctx context.Context, accountID int64) ([]repo.ListPostingsRow, error) {
 	return pgfence.Read(ctx, q.db, Postings.Key(accountID), listPostings.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListPostingsRow, error) {
@@ -198,7 +198,7 @@ func (q *Queries) ListPostings(ctx context.Context, accountID int64) ([]repo.Lis
 	})
 }
 
-var sumPostings = cache.NewQuery[repo.SumPostingsRow]("SumPostings", "d1f9931d5226", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var sumPostings = cache.NewCodedQuery("SumPostings", "1312b93ec07d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sumPostingsRowCoding)
 
 func (q *Queries) SumPostings(ctx context.Context, accountID int64) (repo.SumPostingsRow, error) {
 	return pgfence.Read(ctx, q.db, Postings.Key(accountID), sumPostings.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.SumPostingsRow, error) {
@@ -206,7 +206,7 @@ func (q *Queries) SumPostings(ctx context.Context, accountID int64) (repo.SumPos
 	})
 }
 
-var activeHolds = cache.NewQuery[[]repo.ActiveHoldsRow]("ActiveHolds", "ef42aac349d7", cache.QueryOptions{})
+var activeHolds = cache.NewCodedQuery("ActiveHolds", "1d5e4d06efdd", cache.QueryOptions{}, activeHoldsRowListCoding)
 
 func (q *Queries) ActiveHolds(ctx context.Context, accountID int64) ([]repo.ActiveHoldsRow, error) {
 	return pgfence.Read(ctx, q.db, Holds.Key(accountID), activeHolds.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ActiveHoldsRow, error) {
@@ -214,7 +214,7 @@ func (q *Queries) ActiveHolds(ctx context.Context, accountID int64) ([]repo.Acti
 	})
 }
 
-var currentRate = cache.NewQuery[pgtype.Numeric]("CurrentRate", "064cd1609425", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var currentRate = cache.NewCodedQuery("CurrentRate", "bb20e424d528", cache.QueryOptions{NoRows: pgx.ErrNoRows}, pgtypeNumericCoding)
 
 func (q *Queries) CurrentRate(ctx context.Context, arg repo.CurrentRateParams) (pgtype.Numeric, error) {
 	return pgfence.Read(ctx, q.db, Rate.Key(arg.Base, arg.Quote), currentRate.Cell(arg.At), func(ctx context.Context, db pgfence.DBTX) (pgtype.Numeric, error) {
@@ -222,7 +222,7 @@ func (q *Queries) CurrentRate(ctx context.Context, arg repo.CurrentRateParams) (
 	})
 }
 
-var getStatement = cache.NewQuery[repo.Statement]("GetStatement", "7b02303e9487", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getStatement = cache.NewCodedQuery("GetStatement", "7ce6b657e3f7", cache.QueryOptions{NoRows: pgx.ErrNoRows}, statementCoding)
 
 func (q *Queries) GetStatement(ctx context.Context, arg repo.GetStatementParams) (repo.Statement, error) {
 	return pgfence.Read(ctx, q.db, Statement.Key(arg.AccountID, arg.Month), getStatement.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Statement, error) {

@@ -68,7 +68,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getTenant = cache.NewQuery[repo.Tenant]("GetTenant", "20d29e4f4bcb", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTenant = cache.NewCodedQuery("GetTenant", "56afad1dc52a", cache.QueryOptions{NoRows: pgx.ErrNoRows}, tenantCoding)
 
 func (q *Queries) GetTenant(ctx context.Context, id uuid.UUID) (repo.Tenant, error) {
 	return pgfence.Read(ctx, q.db, Tenant.Key(id), getTenant.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Tenant, error) {
@@ -76,7 +76,7 @@ func (q *Queries) GetTenant(ctx context.Context, id uuid.UUID) (repo.Tenant, err
 	})
 }
 
-var getTenantBySlug = cache.NewQuery[repo.GetTenantBySlugRow]("GetTenantBySlug", "e87a8154f96d", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTenantBySlug = cache.NewCodedQuery("GetTenantBySlug", "d0784ea89768", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getTenantBySlugRowCoding)
 
 func (q *Queries) GetTenantBySlug(ctx context.Context, slug string) (repo.GetTenantBySlugRow, error) {
 	return pgfence.Read(ctx, q.db, TenantSlug.Key(slug), getTenantBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetTenantBySlugRow, error) {
@@ -84,7 +84,7 @@ func (q *Queries) GetTenantBySlug(ctx context.Context, slug string) (repo.GetTen
 	})
 }
 
-var getAccount = cache.NewQuery[repo.Account]("GetAccount", "bb9f24a10a79", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccount = cache.NewCodedQuery("GetAccount", "4f1adf49676c", cache.QueryOptions{NoRows: pgx.ErrNoRows}, accountCoding)
 
 func (q *Queries) GetAccount(ctx context.Context, arg repo.GetAccountParams) (repo.Account, error) {
 	return pgfence.Read(ctx, q.db, Account.Key(arg.TenantID, arg.ID), getAccount.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Account, error) {
@@ -92,7 +92,7 @@ func (q *Queries) GetAccount(ctx context.Context, arg repo.GetAccountParams) (re
 	})
 }
 
-var getAccountByEmail = cache.NewQuery[repo.Account]("GetAccountByEmail", "63daa58655b2", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccountByEmail = cache.NewCodedQuery("GetAccountByEmail", "1dcc8b4853bb", cache.QueryOptions{NoRows: pgx.ErrNoRows}, accountCoding)
 
 func (q *Queries) GetAccountByEmail(ctx context.Context, arg repo.GetAccountByEmailParams) (repo.Account, error) {
 	return pgfence.Read(ctx, q.db, AccountEmail.Key(arg.TenantID, arg.Email), getAccountByEmail.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Account, error) {
@@ -100,7 +100,7 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, arg repo.GetAccountByEm
 	})
 }
 
-var countSeats = cache.NewQuery[int64]("CountSeats", "0ebcad7a8b68", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countSeats = cache.NewCodedQuery("CountSeats", "0925b73fb7a3", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountSeats(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 	return pgfence.Read(ctx, q.db, TenantAccounts.Key(tenantID), countSeats.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -108,7 +108,7 @@ func (q *Queries) CountSeats(ctx context.Context, tenantID uuid.UUID) (int64, er
 	})
 }
 
-var authenticate = cache.NewQuery[repo.AuthenticateRow]("Authenticate", "1f697060c269", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var authenticate = cache.NewCodedQuery("Authenticate", "26de95188c84", cache.QueryOptions{NoRows: pgx.ErrNoRows}, authenticateRowCoding)
 
 // Authenticate finds who an API key belongs to.
 func (q *Queries) Authenticate(ctx context.Context, digest []byte) (repo.AuthenticateRow, error) {
@@ -117,7 +117,7 @@ func (q *Queries) Authenticate(ctx context.Context, digest []byte) (repo.Authent
 	})
 }
 
-var listFlags = cache.NewQuery[[]string]("ListFlags", "9f2d2edd94dc", cache.QueryOptions{})
+var listFlags = cache.NewCodedQuery("ListFlags", "78b59fd14bf2", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) ListFlags(ctx context.Context, tenantID uuid.UUID) ([]string, error) {
 	return pgfence.Read(ctx, q.db, Flags.Key(tenantID), listFlags.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -125,7 +125,7 @@ func (q *Queries) ListFlags(ctx context.Context, tenantID uuid.UUID) ([]string, 
 	})
 }
 
-var getProject = cache.NewQuery[repo.Project]("GetProject", "690137b3b70d", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getProject = cache.NewCodedQuery("GetProject", "1afe7fedf0df", cache.QueryOptions{NoRows: pgx.ErrNoRows}, projectCoding)
 
 func (q *Queries) GetProject(ctx context.Context, arg repo.GetProjectParams) (repo.Project, error) {
 	return pgfence.Read(ctx, q.db, Project.Key(arg.TenantID, arg.ID), getProject.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Project, error) {
@@ -133,7 +133,7 @@ func (q *Queries) GetProject(ctx context.Context, arg repo.GetProjectParams) (re
 	})
 }
 
-var getProjectByKey = cache.NewQuery[repo.Project]("GetProjectByKey", "abb3e280922b", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getProjectByKey = cache.NewCodedQuery("GetProjectByKey", "a4e7d65c56e1", cache.QueryOptions{NoRows: pgx.ErrNoRows}, projectCoding)
 
 func (q *Queries) GetProjectByKey(ctx context.Context, arg repo.GetProjectByKeyParams) (repo.Project, error) {
 	return pgfence.Read(ctx, q.db, ProjectKey.Key(arg.TenantID, arg.Key), getProjectByKey.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Project, error) {
@@ -141,7 +141,7 @@ func (q *Queries) GetProjectByKey(ctx context.Context, arg repo.GetProjectByKeyP
 	})
 }
 
-var listProjects = cache.NewQuery[[]repo.ListProjectsRow]("ListProjects", "c66498f49692", cache.QueryOptions{})
+var listProjects = cache.NewCodedQuery("ListProjects", "6246ca75dbdc", cache.QueryOptions{}, listProjectsRowListCoding)
 
 func (q *Queries) ListProjects(ctx context.Context, tenantID uuid.UUID) ([]repo.ListProjectsRow, error) {
 	return pgfence.Read(ctx, q.db, TenantProjects.Key(tenantID), listProjects.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListProjectsRow, error) {
@@ -149,7 +149,7 @@ func (q *Queries) ListProjects(ctx context.Context, tenantID uuid.UUID) ([]repo.
 	})
 }
 
-var getTask = cache.NewQuery[repo.Task]("GetTask", "3ee2ed339238", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTask = cache.NewCodedQuery("GetTask", "4c888ca43920", cache.QueryOptions{NoRows: pgx.ErrNoRows}, taskCoding)
 
 func (q *Queries) GetTask(ctx context.Context, arg repo.GetTaskParams) (repo.Task, error) {
 	return pgfence.Read(ctx, q.db, Task.Key(arg.TenantID, arg.ID), getTask.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Task, error) {
@@ -157,7 +157,7 @@ func (q *Queries) GetTask(ctx context.Context, arg repo.GetTaskParams) (repo.Tas
 	})
 }
 
-var getTaskByNumber = cache.NewQuery[repo.Task]("GetTaskByNumber", "da3f7e5f1c64", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTaskByNumber = cache.NewCodedQuery("GetTaskByNumber", "d5c051f5c422", cache.QueryOptions{NoRows: pgx.ErrNoRows}, taskCoding)
 
 func (q *Queries) GetTaskByNumber(ctx context.Context, arg repo.GetTaskByNumberParams) (repo.Task, error) {
 	return pgfence.Read(ctx, q.db, TaskNumber.Key(arg.TenantID, arg.ProjectID, arg.Number), getTaskByNumber.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Task, error) {
@@ -165,7 +165,7 @@ func (q *Queries) GetTaskByNumber(ctx context.Context, arg repo.GetTaskByNumberP
 	})
 }
 
-var listTasks = cache.NewQuery[[]repo.ListTasksRow]("ListTasks", "f48a0d210561", cache.QueryOptions{})
+var listTasks = cache.NewCodedQuery("ListTasks", "e3d36ad000a2", cache.QueryOptions{}, listTasksRowListCoding)
 
 func (q *Queries) ListTasks(ctx context.Context, arg repo.ListTasksParams) ([]repo.ListTasksRow, error) {
 	return pgfence.Read(ctx, q.db, ProjectTasks.Key(arg.TenantID, arg.ProjectID), listTasks.Cell(arg.State, arg.Labels, arg.After, arg.PageSize), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListTasksRow, error) {
@@ -173,7 +173,7 @@ func (q *Queries) ListTasks(ctx context.Context, arg repo.ListTasksParams) ([]re
 	})
 }
 
-var listMyOpenTasks = cache.NewQuery[[]repo.ListMyOpenTasksRow]("ListMyOpenTasks", "fcbd02641cdf", cache.QueryOptions{})
+var listMyOpenTasks = cache.NewCodedQuery("ListMyOpenTasks", "dd8d13521a53", cache.QueryOptions{}, listMyOpenTasksRowListCoding)
 
 func (q *Queries) ListMyOpenTasks(ctx context.Context, arg repo.ListMyOpenTasksParams) ([]repo.ListMyOpenTasksRow, error) {
 	return pgfence.Read(ctx, q.db, MyTasks.Key(arg.TenantID, arg.AssigneeID), listMyOpenTasks.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMyOpenTasksRow, error) {
@@ -181,7 +181,7 @@ func (q *Queries) ListMyOpenTasks(ctx context.Context, arg repo.ListMyOpenTasksP
 	})
 }
 
-var board = cache.NewQuery[[]repo.BoardRow]("Board", "5704a0b0f014", cache.QueryOptions{})
+var board = cache.NewCodedQuery("Board", "03766f8dfafc", cache.QueryOptions{}, boardRowListCoding)
 
 // Board counts the tasks of a project by state.
 func (q *Queries) Board(ctx context.Context, arg repo.BoardParams) ([]repo.BoardRow, error) {
@@ -190,7 +190,7 @@ func (q *Queries) Board(ctx context.Context, arg repo.BoardParams) ([]repo.Board
 	})
 }
 
-var listComments = cache.NewQuery[[]repo.ListCommentsRow]("ListComments", "b99387c731d1", cache.QueryOptions{})
+var listComments = cache.NewCodedQuery("ListComments", "92172b2ad5b1", cache.QueryOptions{}, listCommentsRowListCoding)
 
 func (q *Queries) ListComments(ctx context.Context, arg repo.ListCommentsParams) ([]repo.ListCommentsRow, error) {
 	return pgfence.Read(ctx, q.db, TaskComments.Key(arg.TenantID, arg.TaskID), listComments.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListCommentsRow, error) {
@@ -198,7 +198,7 @@ func (q *Queries) ListComments(ctx context.Context, arg repo.ListCommentsParams)
 	})
 }
 
-var listWatchers = cache.NewQuery[[]uuid.UUID]("ListWatchers", "2b3e8ebc0808", cache.QueryOptions{})
+var listWatchers = cache.NewCodedQuery("ListWatchers", "2966f0cc0c56", cache.QueryOptions{}, uuidUUIDListCoding)
 
 func (q *Queries) ListWatchers(ctx context.Context, arg repo.ListWatchersParams) ([]uuid.UUID, error) {
 	return pgfence.Read(ctx, q.db, TaskWatchers.Key(arg.TenantID, arg.TaskID), listWatchers.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]uuid.UUID, error) {
@@ -206,7 +206,7 @@ func (q *Queries) ListWatchers(ctx context.Context, arg repo.ListWatchersParams)
 	})
 }
 
-var dashboard = cache.NewQuery[repo.DashboardRow]("Dashboard", "82a3ae8759d5", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var dashboard = cache.NewCodedQuery("Dashboard", "29abbd4c44b0", cache.QueryOptions{NoRows: pgx.ErrNoRows}, dashboardRowCoding)
 
 func (q *Queries) Dashboard(ctx context.Context, tenantID uuid.UUID) (repo.DashboardRow, error) {
 	return pgfence.Read(ctx, q.db, TenantDashboard.Key(tenantID), dashboard.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.DashboardRow, error) {

@@ -68,7 +68,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getCustomer = cache.NewQuery[repo.Customer]("GetCustomer", "f40a81763ea7", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getCustomer = cache.NewCodedQuery("GetCustomer", "de0916936ead", cache.QueryOptions{NoRows: pgx.ErrNoRows}, customerCoding)
 
 // GetCustomer returns a customer who has not left.
 func (q *Queries) GetCustomer(ctx context.Context, id uuid.UUID) (repo.Customer, error) {
@@ -77,7 +77,7 @@ func (q *Queries) GetCustomer(ctx context.Context, id uuid.UUID) (repo.Customer,
 	})
 }
 
-var getCustomerByEmail = cache.NewQuery[repo.Customer]("GetCustomerByEmail", "36fc54e1dada", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getCustomerByEmail = cache.NewCodedQuery("GetCustomerByEmail", "b64eb90716e9", cache.QueryOptions{NoRows: pgx.ErrNoRows}, customerCoding)
 
 func (q *Queries) GetCustomerByEmail(ctx context.Context, email string) (repo.Customer, error) {
 	return pgfence.Read(ctx, q.db, CustomerEmail.Key(email), getCustomerByEmail.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Customer, error) {
@@ -85,7 +85,7 @@ func (q *Queries) GetCustomerByEmail(ctx context.Context, email string) (repo.Cu
 	})
 }
 
-var listAddresses = cache.NewQuery[[]repo.Address]("ListAddresses", "82cb5283a534", cache.QueryOptions{})
+var listAddresses = cache.NewCodedQuery("ListAddresses", "62d02929e720", cache.QueryOptions{}, addressListCoding)
 
 func (q *Queries) ListAddresses(ctx context.Context, customerID uuid.UUID) ([]repo.Address, error) {
 	return pgfence.Read(ctx, q.db, CustomerAddresses.Key(customerID), listAddresses.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Address, error) {
@@ -93,7 +93,7 @@ func (q *Queries) ListAddresses(ctx context.Context, customerID uuid.UUID) ([]re
 	})
 }
 
-var getCategoryBySlug = cache.NewQuery[repo.Category]("GetCategoryBySlug", "d90fb61c7993", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getCategoryBySlug = cache.NewCodedQuery("GetCategoryBySlug", "d473cf65c7f5", cache.QueryOptions{NoRows: pgx.ErrNoRows}, categoryCoding)
 
 func (q *Queries) GetCategoryBySlug(ctx context.Context, slug string) (repo.Category, error) {
 	return pgfence.Read(ctx, q.db, Category.Key(slug), getCategoryBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Category, error) {
@@ -101,7 +101,7 @@ func (q *Queries) GetCategoryBySlug(ctx context.Context, slug string) (repo.Cate
 	})
 }
 
-var listProductsByCategory = cache.NewQuery[[]repo.ListProductsByCategoryRow]("ListProductsByCategory", "4666fde9e7e3", cache.QueryOptions{})
+var listProductsByCategory = cache.NewCodedQuery("ListProductsByCategory", "f476b06e7ce7", cache.QueryOptions{}, listProductsByCategoryRowListCoding)
 
 func (q *Queries) ListProductsByCategory(ctx context.Context, arg repo.ListProductsByCategoryParams) ([]repo.ListProductsByCategoryRow, error) {
 	return pgfence.Read(ctx, q.db, CategoryProducts.Key(arg.CategoryID), listProductsByCategory.Cell(arg.Limit, arg.Offset), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListProductsByCategoryRow, error) {
@@ -109,7 +109,7 @@ func (q *Queries) ListProductsByCategory(ctx context.Context, arg repo.ListProdu
 	})
 }
 
-var getProduct = cache.NewQuery[repo.Product]("GetProduct", "887ce3e81445", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getProduct = cache.NewCodedQuery("GetProduct", "8e21cddda12a", cache.QueryOptions{NoRows: pgx.ErrNoRows}, productCoding)
 
 func (q *Queries) GetProduct(ctx context.Context, id uuid.UUID) (repo.Product, error) {
 	return pgfence.Read(ctx, q.db, Product.Key(id), getProduct.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Product, error) {
@@ -117,7 +117,7 @@ func (q *Queries) GetProduct(ctx context.Context, id uuid.UUID) (repo.Product, e
 	})
 }
 
-var getProductBySlug = cache.NewQuery[repo.Product]("GetProductBySlug", "a045246a68bd", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getProductBySlug = cache.NewCodedQuery("GetProductBySlug", "35c1a024179d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, productCoding)
 
 func (q *Queries) GetProductBySlug(ctx context.Context, slug string) (repo.Product, error) {
 	return pgfence.Read(ctx, q.db, ProductSlug.Key(slug), getProductBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Product, error) {
@@ -125,7 +125,7 @@ func (q *Queries) GetProductBySlug(ctx context.Context, slug string) (repo.Produ
 	})
 }
 
-var listProductsByIDs = cache.NewQuery[[]repo.Product]("ListProductsByIDs", "41e45274d375", cache.QueryOptions{})
+var listProductsByIDs = cache.NewCodedQuery("ListProductsByIDs", "572ae7109319", cache.QueryOptions{}, productListCoding)
 
 func (q *Queries) ListProductsByIDs(ctx context.Context, ids []uuid.UUID) ([]repo.Product, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Product.Key, listProductsByIDs.Cell(),
@@ -135,7 +135,7 @@ func (q *Queries) ListProductsByIDs(ctx context.Context, ids []uuid.UUID) ([]rep
 		})
 }
 
-var listImages = cache.NewQuery[[]repo.ListImagesRow]("ListImages", "dfeb6530113c", cache.QueryOptions{})
+var listImages = cache.NewCodedQuery("ListImages", "22f2180c46dd", cache.QueryOptions{}, listImagesRowListCoding)
 
 func (q *Queries) ListImages(ctx context.Context, productID uuid.UUID) ([]repo.ListImagesRow, error) {
 	return pgfence.Read(ctx, q.db, Product.Key(productID), listImages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListImagesRow, error) {
@@ -143,7 +143,7 @@ func (q *Queries) ListImages(ctx context.Context, productID uuid.UUID) ([]repo.L
 	})
 }
 
-var getRating = cache.NewQuery[repo.ProductRating]("GetRating", "a93cf3ff0337", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getRating = cache.NewCodedQuery("GetRating", "741f64a9904b", cache.QueryOptions{NoRows: pgx.ErrNoRows}, productRatingCoding)
 
 func (q *Queries) GetRating(ctx context.Context, productID uuid.UUID) (repo.ProductRating, error) {
 	return pgfence.Read(ctx, q.db, Product.Key(productID), getRating.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.ProductRating, error) {
@@ -151,7 +151,7 @@ func (q *Queries) GetRating(ctx context.Context, productID uuid.UUID) (repo.Prod
 	})
 }
 
-var listReviews = cache.NewQuery[[]repo.ListReviewsRow]("ListReviews", "4cb9b6932569", cache.QueryOptions{})
+var listReviews = cache.NewCodedQuery("ListReviews", "9f3068f0f76d", cache.QueryOptions{}, listReviewsRowListCoding)
 
 func (q *Queries) ListReviews(ctx context.Context, arg repo.ListReviewsParams) ([]repo.ListReviewsRow, error) {
 	return pgfence.Read(ctx, q.db, ProductReviews.Key(arg.ProductID), listReviews.Cell(arg.Before, arg.PageSize), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListReviewsRow, error) {
@@ -159,7 +159,7 @@ func (q *Queries) ListReviews(ctx context.Context, arg repo.ListReviewsParams) (
 	})
 }
 
-var getCart = cache.NewQuery[[]repo.GetCartRow]("GetCart", "71c5be8244e0", cache.QueryOptions{})
+var getCart = cache.NewCodedQuery("GetCart", "a91ac26213c3", cache.QueryOptions{}, getCartRowListCoding)
 
 func (q *Queries) GetCart(ctx context.Context, customerID uuid.UUID) ([]repo.GetCartRow, error) {
 	return pgfence.Read(ctx, q.db, Cart.Key(customerID), getCart.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.GetCartRow, error) {
@@ -167,7 +167,7 @@ func (q *Queries) GetCart(ctx context.Context, customerID uuid.UUID) ([]repo.Get
 	})
 }
 
-var countCart = cache.NewQuery[int64]("CountCart", "d86e620a4093", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countCart = cache.NewCodedQuery("CountCart", "da723b222e42", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountCart(ctx context.Context, customerID uuid.UUID) (int64, error) {
 	return pgfence.Read(ctx, q.db, Cart.Key(customerID), countCart.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -175,7 +175,7 @@ func (q *Queries) CountCart(ctx context.Context, customerID uuid.UUID) (int64, e
 	})
 }
 
-var getOrder = cache.NewQuery[repo.Order]("GetOrder", "652e17a70813", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getOrder = cache.NewCodedQuery("GetOrder", "981aff9f4cc4", cache.QueryOptions{NoRows: pgx.ErrNoRows}, orderCoding)
 
 func (q *Queries) GetOrder(ctx context.Context, id uuid.UUID) (repo.Order, error) {
 	return pgfence.Read(ctx, q.db, Order.Key(id), getOrder.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Order, error) {
@@ -183,7 +183,7 @@ func (q *Queries) GetOrder(ctx context.Context, id uuid.UUID) (repo.Order, error
 	})
 }
 
-var getOrderByNumber = cache.NewQuery[repo.Order]("GetOrderByNumber", "12cfecebae78", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getOrderByNumber = cache.NewCodedQuery("GetOrderByNumber", "c38d789b0008", cache.QueryOptions{NoRows: pgx.ErrNoRows}, orderCoding)
 
 func (q *Queries) GetOrderByNumber(ctx context.Context, number *int64) (repo.Order, error) {
 	return pgfence.Read(ctx, q.db, OrderNumber.Key(number), getOrderByNumber.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Order, error) {
@@ -191,7 +191,7 @@ func (q *Queries) GetOrderByNumber(ctx context.Context, number *int64) (repo.Ord
 	})
 }
 
-var listOrders = cache.NewQuery[[]repo.ListOrdersRow]("ListOrders", "42fdf8af36f8", cache.QueryOptions{})
+var listOrders = cache.NewCodedQuery("ListOrders", "a69105256637", cache.QueryOptions{}, listOrdersRowListCoding)
 
 func (q *Queries) ListOrders(ctx context.Context, arg repo.ListOrdersParams) ([]repo.ListOrdersRow, error) {
 	return pgfence.Read(ctx, q.db, CustomerOrders.Key(arg.CustomerID), listOrders.Cell(arg.Limit, arg.Status), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListOrdersRow, error) {
@@ -199,7 +199,7 @@ func (q *Queries) ListOrders(ctx context.Context, arg repo.ListOrdersParams) ([]
 	})
 }
 
-var listOrderItems = cache.NewQuery[[]repo.ListOrderItemsRow]("ListOrderItems", "9740e3f9176f", cache.QueryOptions{})
+var listOrderItems = cache.NewCodedQuery("ListOrderItems", "723859fb9e5c", cache.QueryOptions{}, listOrderItemsRowListCoding)
 
 func (q *Queries) ListOrderItems(ctx context.Context, orderID uuid.UUID) ([]repo.ListOrderItemsRow, error) {
 	return pgfence.Read(ctx, q.db, Order.Key(orderID), listOrderItems.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListOrderItemsRow, error) {
@@ -207,7 +207,7 @@ func (q *Queries) ListOrderItems(ctx context.Context, orderID uuid.UUID) ([]repo
 	})
 }
 
-var getStock = cache.NewQuery[int32]("GetStock", "4440ccc2f792", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getStock = cache.NewCodedQuery("GetStock", "42141854bd53", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int32Coding)
 
 func (q *Queries) GetStock(ctx context.Context, productID uuid.UUID) (int32, error) {
 	return pgfence.Read(ctx, q.db, Stock.Key(productID), getStock.Cell(), func(ctx context.Context, db pgfence.DBTX) (int32, error) {

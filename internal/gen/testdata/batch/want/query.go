@@ -32,7 +32,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "5007c3d8a9c4", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "3115329cc94d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Session, error) {
@@ -40,7 +40,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listSessionsByIDs = cache.NewQuery[[]repo.Session]("ListSessionsByIDs", "6d9d212488ab", cache.QueryOptions{})
+var listSessionsByIDs = cache.NewCodedQuery("ListSessionsByIDs", "233bc6d47c02", cache.QueryOptions{}, sessionListCoding)
 
 func (q *Queries) ListSessionsByIDs(ctx context.Context, ids []uuid.UUID) ([]repo.Session, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Session.Key, listSessionsByIDs.Cell(),
@@ -50,7 +50,7 @@ func (q *Queries) ListSessionsByIDs(ctx context.Context, ids []uuid.UUID) ([]rep
 		})
 }
 
-var listSessionsOfUsers = cache.NewQuery[[]repo.Session]("ListSessionsOfUsers", "97d890b2ccd3", cache.QueryOptions{})
+var listSessionsOfUsers = cache.NewCodedQuery("ListSessionsOfUsers", "1be9773b5f2a", cache.QueryOptions{}, sessionListCoding)
 
 func (q *Queries) ListSessionsOfUsers(ctx context.Context, userIds []uuid.UUID) ([]repo.Session, error) {
 	return pgfence.ReadMany(ctx, q.db, userIds, SessionList.Key, listSessionsOfUsers.Cell(),
@@ -60,7 +60,7 @@ func (q *Queries) ListSessionsOfUsers(ctx context.Context, userIds []uuid.UUID) 
 		})
 }
 
-var listWithCounts = cache.NewQuery[[]repo.ListWithCountsRow]("ListWithCounts", "0be528d86b40", cache.QueryOptions{})
+var listWithCounts = cache.NewCodedQuery("ListWithCounts", "3ef64401c993", cache.QueryOptions{}, listWithCountsRowListCoding)
 
 func (q *Queries) ListWithCounts(ctx context.Context, ids []uuid.UUID) ([]repo.ListWithCountsRow, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Counted.Key, listWithCounts.Cell(),
@@ -70,7 +70,7 @@ func (q *Queries) ListWithCounts(ctx context.Context, ids []uuid.UUID) ([]repo.L
 		})
 }
 
-var listExisting = cache.NewQuery[[]uuid.UUID]("ListExisting", "291aa16b10be", cache.QueryOptions{})
+var listExisting = cache.NewCodedQuery("ListExisting", "0ae086360175", cache.QueryOptions{}, uuidUUIDListCoding)
 
 func (q *Queries) ListExisting(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Existing.Key, listExisting.Cell(),
@@ -115,7 +115,7 @@ func (q *Queries) DeleteListed(ctx context.Context, arg repo.DeleteListedParams)
 	})
 }
 
-var listTitled = cache.NewQuery[[]repo.Session]("ListTitled", "aebfe590dbe3", cache.QueryOptions{})
+var listTitled = cache.NewCodedQuery("ListTitled", "5d8b1a0c6b8f", cache.QueryOptions{}, sessionListCoding)
 
 // ListTitled keeps its results apart by the other parameter.
 func (q *Queries) ListTitled(ctx context.Context, arg repo.ListTitledParams) ([]repo.Session, error) {
@@ -126,7 +126,7 @@ func (q *Queries) ListTitled(ctx context.Context, arg repo.ListTitledParams) ([]
 		})
 }
 
-var listOwned = cache.NewQuery[[]repo.Session]("ListOwned", "3997e66e74e6", cache.QueryOptions{})
+var listOwned = cache.NewCodedQuery("ListOwned", "4d1aea1bff83", cache.QueryOptions{}, sessionListCoding)
 
 // ListOwned has a key of two parts, one of them a list.
 func (q *Queries) ListOwned(ctx context.Context, arg repo.ListOwnedParams) ([]repo.Session, error) {

@@ -25,7 +25,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getAccount = cache.NewQuery[repo.Account]("GetAccount", "e39ed544d50a", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccount = cache.NewCodedQuery("GetAccount", "ed044eda4028", cache.QueryOptions{NoRows: pgx.ErrNoRows}, accountCoding)
 
 func (q *Queries) GetAccount(ctx context.Context, arg repo.GetAccountParams) (repo.Account, error) {
 	return pgfence.Read(ctx, q.db, Account.Key(arg.TenantID, arg.ID), getAccount.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Account, error) {
@@ -33,7 +33,7 @@ func (q *Queries) GetAccount(ctx context.Context, arg repo.GetAccountParams) (re
 	})
 }
 
-var listAccounts = cache.NewQuery[[]repo.Account]("ListAccounts", "2dea0df30fe4", cache.QueryOptions{})
+var listAccounts = cache.NewCodedQuery("ListAccounts", "20ff66b39326", cache.QueryOptions{}, accountListCoding)
 
 // ListAccounts is a batch within one tenant.
 func (q *Queries) ListAccounts(ctx context.Context, arg repo.ListAccountsParams) ([]repo.Account, error) {

@@ -22,7 +22,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listSessionsByIDs = cache.NewQuery[[]*repo.Session]("ListSessionsByIDs", "4ec972f2b455", cache.QueryOptions{NilWhenEmpty: true})
+var listSessionsByIDs = cache.NewCodedQuery("ListSessionsByIDs", "8ec62f3bf156", cache.QueryOptions{NilWhenEmpty: true}, sessionPointerListCoding)
 
 func (q *Queries) ListSessionsByIDs(ctx context.Context, arg *repo.ListSessionsByIDsParams) ([]*repo.Session, error) {
 	return pgfence.ReadMany(ctx, q.db, arg.Ids, Session.Key, listSessionsByIDs.Cell(),

@@ -37,7 +37,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.GetSessionRow]("GetSession", "92ee2accd6b5", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "f5f3c7d33e76", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getSessionRowCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.GetSessionRow, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetSessionRow, error) {
@@ -45,7 +45,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.GetSession
 	})
 }
 
-var listSessions = cache.NewQuery[[]repo.ListSessionsRow]("ListSessions", "308ada1b8264", cache.QueryOptions{})
+var listSessions = cache.NewCodedQuery("ListSessions", "7c32b6efb92e", cache.QueryOptions{}, listSessionsRowListCoding)
 
 func (q *Queries) ListSessions(ctx context.Context, userID uuid.UUID) ([]repo.ListSessionsRow, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(userID), listSessions.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListSessionsRow, error) {
@@ -53,7 +53,7 @@ func (q *Queries) ListSessions(ctx context.Context, userID uuid.UUID) ([]repo.Li
 	})
 }
 
-var report = cache.NewQuery[string]("Report", "f7eeaf606ec9", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var report = cache.NewCodedQuery("Report", "273c5fbceb18", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) Report(ctx context.Context, arg repo.ReportParams) (string, error) {
 	return pgfence.Read(ctx, q.db, Report.Key(arg.UserID, arg.ID), report.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {
@@ -61,7 +61,7 @@ func (q *Queries) Report(ctx context.Context, arg repo.ReportParams) (string, er
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.ListMessagesRow]("ListMessages", "ae32af61cabd", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "e9a948580423", cache.QueryOptions{}, listMessagesRowListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.ListMessagesRow, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMessagesRow, error) {

@@ -31,7 +31,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getPrefs = cache.NewQuery[repo.Pref]("GetPrefs", "ceac48e92acb", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getPrefs = cache.NewCodedQuery("GetPrefs", "2b60e3319e50", cache.QueryOptions{NoRows: pgx.ErrNoRows}, prefCoding)
 
 func (q *Queries) GetPrefs(ctx context.Context, userID uuid.UUID) (repo.Pref, error) {
 	return pgfence.Read(ctx, q.db, Prefs.Key(userID), getPrefs.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Pref, error) {
@@ -39,7 +39,7 @@ func (q *Queries) GetPrefs(ctx context.Context, userID uuid.UUID) (repo.Pref, er
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "a676e3cfe85d", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "aef2ac13cfd4", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -47,7 +47,7 @@ func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo
 	})
 }
 
-var listFiles = cache.NewQuery[[]repo.File]("ListFiles", "d498baef9f32", cache.QueryOptions{})
+var listFiles = cache.NewCodedQuery("ListFiles", "1a7f51922ad3", cache.QueryOptions{}, fileListCoding)
 
 func (q *Queries) ListFiles(ctx context.Context, sessionID uuid.UUID) ([]repo.File, error) {
 	return pgfence.Read(ctx, q.db, File.Key(sessionID), listFiles.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.File, error) {
@@ -55,7 +55,7 @@ func (q *Queries) ListFiles(ctx context.Context, sessionID uuid.UUID) ([]repo.Fi
 	})
 }
 
-var listBookmarks = cache.NewQuery[[]repo.Bookmark]("ListBookmarks", "3d9a011dd05c", cache.QueryOptions{})
+var listBookmarks = cache.NewCodedQuery("ListBookmarks", "65783ec91389", cache.QueryOptions{}, bookmarkListCoding)
 
 func (q *Queries) ListBookmarks(ctx context.Context, sessionID uuid.UUID) ([]repo.Bookmark, error) {
 	return pgfence.Read(ctx, q.db, Bookmark.Key(sessionID), listBookmarks.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Bookmark, error) {

@@ -30,7 +30,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "a3d43ff26905", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "3e960f39cf5a", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Session, error) {
@@ -38,7 +38,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "bfaa59496f95", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "ea72e02ca68d", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -46,7 +46,7 @@ func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo
 	})
 }
 
-var getBookmark = cache.NewQuery[repo.Bookmark]("GetBookmark", "c639c0c6cc36", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getBookmark = cache.NewCodedQuery("GetBookmark", "9d8cad407250", cache.QueryOptions{NoRows: pgx.ErrNoRows}, bookmarkCoding)
 
 func (q *Queries) GetBookmark(ctx context.Context, id uuid.UUID) (repo.Bookmark, error) {
 	return pgfence.Read(ctx, q.db, Bookmark.Key(id), getBookmark.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Bookmark, error) {
@@ -54,7 +54,7 @@ func (q *Queries) GetBookmark(ctx context.Context, id uuid.UUID) (repo.Bookmark,
 	})
 }
 
-var getNode = cache.NewQuery[repo.Node]("GetNode", "1279b99bab99", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getNode = cache.NewCodedQuery("GetNode", "61858f38e9c4", cache.QueryOptions{NoRows: pgx.ErrNoRows}, nodeCoding)
 
 func (q *Queries) GetNode(ctx context.Context, id uuid.UUID) (repo.Node, error) {
 	return pgfence.Read(ctx, q.db, Node.Key(id), getNode.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Node, error) {

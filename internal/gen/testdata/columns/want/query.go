@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var shopTotal = cache.NewQuery[int64]("ShopTotal", "e08302384391", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var shopTotal = cache.NewCodedQuery("ShopTotal", "c7b40641d199", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) ShopTotal(ctx context.Context, shopID int64) (int64, error) {
 	return pgfence.Read(ctx, q.db, ShopTotal.Key(shopID), shopTotal.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -35,7 +35,7 @@ func (q *Queries) ShopTotal(ctx context.Context, shopID int64) (int64, error) {
 	})
 }
 
-var getItem = cache.NewQuery[repo.Item]("GetItem", "916fd70f8828", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getItem = cache.NewCodedQuery("GetItem", "ed67d3cfd30f", cache.QueryOptions{NoRows: pgx.ErrNoRows}, itemCoding)
 
 func (q *Queries) GetItem(ctx context.Context, id int64) (repo.Item, error) {
 	return pgfence.Read(ctx, q.db, Item.Key(id), getItem.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Item, error) {
@@ -43,7 +43,7 @@ func (q *Queries) GetItem(ctx context.Context, id int64) (repo.Item, error) {
 	})
 }
 
-var hasItem = cache.NewQuery[bool]("HasItem", "84f6821f4b1d", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var hasItem = cache.NewCodedQuery("HasItem", "1eb3f3eb4be6", cache.QueryOptions{NoRows: pgx.ErrNoRows}, boolCoding)
 
 func (q *Queries) HasItem(ctx context.Context, id int64) (bool, error) {
 	return pgfence.Read(ctx, q.db, HasItem.Key(id), hasItem.Cell(), func(ctx context.Context, db pgfence.DBTX) (bool, error) {
@@ -51,7 +51,7 @@ func (q *Queries) HasItem(ctx context.Context, id int64) (bool, error) {
 	})
 }
 
-var wholeItem = cache.NewQuery[[]byte]("WholeItem", "6378c6649460", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var wholeItem = cache.NewCodedQuery("WholeItem", "8ae8db60fa17", cache.QueryOptions{NoRows: pgx.ErrNoRows}, bytesCoding)
 
 func (q *Queries) WholeItem(ctx context.Context, id int64) ([]byte, error) {
 	return pgfence.Read(ctx, q.db, WholeItem.Key(id), wholeItem.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]byte, error) {

@@ -25,7 +25,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "305d9ab489bb", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "7969f04b056c", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {

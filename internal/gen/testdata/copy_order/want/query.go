@@ -24,7 +24,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "79b9f6a639fc", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "375eadf178aa", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID int32) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -32,7 +32,7 @@ func (q *Queries) ListMessages(ctx context.Context, sessionID int32) ([]repo.Mes
 	})
 }
 
-var getMessage = cache.NewQuery[repo.Message]("GetMessage", "b735181b49a2", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getMessage = cache.NewCodedQuery("GetMessage", "f68a1984fd9e", cache.QueryOptions{NoRows: pgx.ErrNoRows}, messageCoding)
 
 // the comment below belongs to the next query
 func (q *Queries) GetMessage(ctx context.Context, id int32) (repo.Message, error) {

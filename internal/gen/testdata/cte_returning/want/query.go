@@ -31,7 +31,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getWorkspace = cache.NewQuery[repo.Workspace]("GetWorkspace", "bf036c41f055", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getWorkspace = cache.NewCodedQuery("GetWorkspace", "086c2860a436", cache.QueryOptions{NoRows: pgx.ErrNoRows}, workspaceCoding)
 
 func (q *Queries) GetWorkspace(ctx context.Context, id int64) (repo.Workspace, error) {
 	return pgfence.Read(ctx, q.db, Workspace.Key(id), getWorkspace.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Workspace, error) {
@@ -39,7 +39,7 @@ func (q *Queries) GetWorkspace(ctx context.Context, id int64) (repo.Workspace, e
 	})
 }
 
-var getRole = cache.NewQuery[string]("GetRole", "e667b5db0016", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getRole = cache.NewCodedQuery("GetRole", "5243a424c9f1", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetRole(ctx context.Context, arg repo.GetRoleParams) (string, error) {
 	return pgfence.Read(ctx, q.db, Membership.Key(arg.WorkspaceID, arg.UserID), getRole.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {
@@ -47,7 +47,7 @@ func (q *Queries) GetRole(ctx context.Context, arg repo.GetRoleParams) (string, 
 	})
 }
 
-var countQueue = cache.NewQuery[int64]("CountQueue", "e577c9647762", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countQueue = cache.NewCodedQuery("CountQueue", "b6cdf37193f1", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountQueue(ctx context.Context, queue string) (int64, error) {
 	return pgfence.Read(ctx, q.db, Queue.Key(queue), countQueue.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -55,7 +55,7 @@ func (q *Queries) CountQueue(ctx context.Context, queue string) (int64, error) {
 	})
 }
 
-var listAttempts = cache.NewQuery[[]repo.Attempt]("ListAttempts", "57a59abf9322", cache.QueryOptions{})
+var listAttempts = cache.NewCodedQuery("ListAttempts", "288f2449053b", cache.QueryOptions{}, attemptListCoding)
 
 func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]repo.Attempt, error) {
 	return pgfence.Read(ctx, q.db, Attempts.Key(jobID), listAttempts.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Attempt, error) {
@@ -63,7 +63,7 @@ func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]repo.Attempt
 	})
 }
 
-var getAccount = cache.NewQuery[repo.Account]("GetAccount", "51f93d05e3ff", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccount = cache.NewCodedQuery("GetAccount", "e64a996f8262", cache.QueryOptions{NoRows: pgx.ErrNoRows}, accountCoding)
 
 func (q *Queries) GetAccount(ctx context.Context, id int64) (repo.Account, error) {
 	return pgfence.Read(ctx, q.db, Account.Key(id), getAccount.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Account, error) {
@@ -71,7 +71,7 @@ func (q *Queries) GetAccount(ctx context.Context, id int64) (repo.Account, error
 	})
 }
 
-var listHolds = cache.NewQuery[[]repo.Hold]("ListHolds", "d99edd170e01", cache.QueryOptions{})
+var listHolds = cache.NewCodedQuery("ListHolds", "8118f914aafc", cache.QueryOptions{}, holdListCoding)
 
 func (q *Queries) ListHolds(ctx context.Context, accountID int64) ([]repo.Hold, error) {
 	return pgfence.Read(ctx, q.db, Holds.Key(accountID), listHolds.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Hold, error) {

@@ -36,7 +36,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[*repo.GetSessionRow]("GetSession", "2949e86a1e65", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "fa898d8d2773", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getSessionRowPointerCoding)
 
 // GetSession is a read.
 func (q *Queries) GetSession(ctx context.Context, db repo.DBTX, id int32) (*repo.GetSessionRow, error) {
@@ -45,7 +45,7 @@ func (q *Queries) GetSession(ctx context.Context, db repo.DBTX, id int32) (*repo
 	})
 }
 
-var sessions = cache.NewQuery[[]*repo.SessionsRow]("Sessions", "bd2e6ad4c4dc", cache.QueryOptions{NilWhenEmpty: true})
+var sessions = cache.NewCodedQuery("Sessions", "bd89acc7cecc", cache.QueryOptions{NilWhenEmpty: true}, sessionsRowPointerListCoding)
 
 // Sessions is a batch of reads.
 func (q *Queries) Sessions(ctx context.Context, db repo.DBTX, ids []int32) ([]*repo.SessionsRow, error) {
@@ -56,7 +56,7 @@ func (q *Queries) Sessions(ctx context.Context, db repo.DBTX, ids []int32) ([]*r
 		})
 }
 
-var listMessages = cache.NewQuery[[]*repo.ListMessagesRow]("ListMessages", "0aa7e5553fbb", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "c4eb8d0c3b99", cache.QueryOptions{}, listMessagesRowPointerListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, db repo.DBTX, sessionID int32) ([]*repo.ListMessagesRow, error) {
 	return pgfence.Read(ctx, q.db.On(db), Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]*repo.ListMessagesRow, error) {

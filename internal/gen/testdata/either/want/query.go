@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getAccount = cache.NewQuery[repo.Account]("GetAccount", "1e5dae756cdb", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccount = cache.NewCodedQuery("GetAccount", "f5da1ac31ca3", cache.QueryOptions{NoRows: pgx.ErrNoRows}, accountCoding)
 
 func (q *Queries) GetAccount(ctx context.Context, id int64) (repo.Account, error) {
 	return pgfence.Read(ctx, q.db, Account.Key(id), getAccount.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Account, error) {
@@ -35,7 +35,7 @@ func (q *Queries) GetAccount(ctx context.Context, id int64) (repo.Account, error
 	})
 }
 
-var listFriends = cache.NewQuery[[]repo.Friendship]("ListFriends", "6ebccba3b7fa", cache.QueryOptions{})
+var listFriends = cache.NewCodedQuery("ListFriends", "ce405f2e7dfb", cache.QueryOptions{}, friendshipListCoding)
 
 // ListFriends shows a row to both of its users.
 func (q *Queries) ListFriends(ctx context.Context, userID int64) ([]repo.Friendship, error) {

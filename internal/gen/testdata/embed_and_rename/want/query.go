@@ -25,7 +25,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listBoth = cache.NewQuery[[]repo.ListBothRow]("ListBoth", "ffaeab8d3220", cache.QueryOptions{})
+var listBoth = cache.NewCodedQuery("ListBoth", "3211e04a5e9b", cache.QueryOptions{}, listBothRowListCoding)
 
 func (q *Queries) ListBoth(ctx context.Context, id uuid.UUID) ([]repo.ListBothRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), listBoth.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListBothRow, error) {
@@ -33,7 +33,7 @@ func (q *Queries) ListBoth(ctx context.Context, id uuid.UUID) ([]repo.ListBothRo
 	})
 }
 
-var listLog = cache.NewQuery[[]repo.AuditLog]("ListLog", "f53d93b47f3f", cache.QueryOptions{})
+var listLog = cache.NewCodedQuery("ListLog", "52b2fe2890e0", cache.QueryOptions{}, auditLogListCoding)
 
 func (q *Queries) ListLog(ctx context.Context, sessionID uuid.UUID) ([]repo.AuditLog, error) {
 	return pgfence.Read(ctx, q.db, Log.Key(sessionID), listLog.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.AuditLog, error) {

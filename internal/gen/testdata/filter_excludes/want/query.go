@@ -24,7 +24,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var workerJobs = cache.NewQuery[[]repo.WorkerJobsRow]("WorkerJobs", "98d82e11719b", cache.QueryOptions{})
+var workerJobs = cache.NewCodedQuery("WorkerJobs", "d3681f6ca9c6", cache.QueryOptions{}, workerJobsRowListCoding)
 
 func (q *Queries) WorkerJobs(ctx context.Context, workerID *uuid.UUID) ([]repo.WorkerJobsRow, error) {
 	return pgfence.Read(ctx, q.db, WorkerJobs.Key(workerID), workerJobs.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.WorkerJobsRow, error) {

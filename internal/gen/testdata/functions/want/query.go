@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "9ee0abfe4863", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "3f525f5c8c6d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Session, error) {
@@ -35,7 +35,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.ListMessagesRow]("ListMessages", "7aef80fe3633", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "cdd9b85ff2d9", cache.QueryOptions{}, listMessagesRowListCoding)
 
 // ListMessages reads sessions too, in the function: it is read as if its body stood here.
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.ListMessagesRow, error) {

@@ -34,7 +34,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getAuthor = cache.NewQuery[repo.Author]("GetAuthor", "cd3641260eda", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAuthor = cache.NewCodedQuery("GetAuthor", "58c34692e9a4", cache.QueryOptions{NoRows: pgx.ErrNoRows}, authorCoding)
 
 func (q *Queries) GetAuthor(ctx context.Context, id int64) (repo.Author, error) {
 	return pgfence.Read(ctx, q.db, Author.Key(id), getAuthor.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Author, error) {
@@ -42,7 +42,7 @@ func (q *Queries) GetAuthor(ctx context.Context, id int64) (repo.Author, error) 
 	})
 }
 
-var listAuthorsByIDs = cache.NewQuery[[]repo.Author]("ListAuthorsByIDs", "115f1851fe74", cache.QueryOptions{})
+var listAuthorsByIDs = cache.NewCodedQuery("ListAuthorsByIDs", "a4230786b6c1", cache.QueryOptions{}, authorListCoding)
 
 func (q *Queries) ListAuthorsByIDs(ctx context.Context, ids []int64) ([]repo.Author, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Author.Key, listAuthorsByIDs.Cell(),
@@ -52,7 +52,7 @@ func (q *Queries) ListAuthorsByIDs(ctx context.Context, ids []int64) ([]repo.Aut
 		})
 }
 
-var getAuthorByEmail = cache.NewQuery[repo.Author]("GetAuthorByEmail", "0464fcc7af57", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAuthorByEmail = cache.NewCodedQuery("GetAuthorByEmail", "e5de0e5d6c46", cache.QueryOptions{NoRows: pgx.ErrNoRows}, authorCoding)
 
 func (q *Queries) GetAuthorByEmail(ctx context.Context, email string) (repo.Author, error) {
 	return pgfence.Read(ctx, q.db, AuthorByEmail.Key(email), getAuthorByEmail.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Author, error) {
@@ -78,7 +78,7 @@ func (q *Queries) CreateAuthor(ctx context.Context, arg repo.CreateAuthorParams)
 	})
 }
 
-var getBook = cache.NewQuery[repo.Book]("GetBook", "638d2da535aa", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getBook = cache.NewCodedQuery("GetBook", "61b85817aabb", cache.QueryOptions{NoRows: pgx.ErrNoRows}, bookCoding)
 
 func (q *Queries) GetBook(ctx context.Context, id int64) (repo.Book, error) {
 	return pgfence.Read(ctx, q.db, Book.Key(id), getBook.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Book, error) {
@@ -86,7 +86,7 @@ func (q *Queries) GetBook(ctx context.Context, id int64) (repo.Book, error) {
 	})
 }
 
-var getBookOfAuthor = cache.NewQuery[repo.Book]("GetBookOfAuthor", "b65da6a14c21", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getBookOfAuthor = cache.NewCodedQuery("GetBookOfAuthor", "86e2082722c0", cache.QueryOptions{NoRows: pgx.ErrNoRows}, bookCoding)
 
 func (q *Queries) GetBookOfAuthor(ctx context.Context, arg repo.GetBookOfAuthorParams) (repo.Book, error) {
 	return pgfence.Read(ctx, q.db, Book.Key(arg.ID), getBookOfAuthor.Cell(arg.AuthorID), func(ctx context.Context, db pgfence.DBTX) (repo.Book, error) {
@@ -114,7 +114,7 @@ func (q *Queries) RenameBook(ctx context.Context, arg repo.RenameBookParams) err
 	})
 }
 
-var getPrice = cache.NewQuery[repo.Price]("GetPrice", "c2b09a692dbe", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getPrice = cache.NewCodedQuery("GetPrice", "4d34b6f41567", cache.QueryOptions{NoRows: pgx.ErrNoRows}, priceCoding)
 
 func (q *Queries) GetPrice(ctx context.Context, arg repo.GetPriceParams) (repo.Price, error) {
 	return pgfence.Read(ctx, q.db, PriceByBookAndCountry.Key(arg.BookID, arg.Country), getPrice.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Price, error) {

@@ -29,7 +29,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listPins = cache.NewQuery[[]repo.ListPinsRow]("ListPins", "81dead692ec3", cache.QueryOptions{})
+var listPins = cache.NewCodedQuery("ListPins", "7dabd0d6abba", cache.QueryOptions{}, listPinsRowListCoding)
 
 func (q *Queries) ListPins(ctx context.Context, channelID int64) ([]repo.ListPinsRow, error) {
 	return pgfence.Read(ctx, q.db, Pins.Key(channelID), listPins.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListPinsRow, error) {
@@ -37,7 +37,7 @@ func (q *Queries) ListPins(ctx context.Context, channelID int64) ([]repo.ListPin
 	})
 }
 
-var listTags = cache.NewQuery[[]string]("ListTags", "e3790214dcd7", cache.QueryOptions{})
+var listTags = cache.NewCodedQuery("ListTags", "9bcd67041d46", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) ListTags(ctx context.Context, jobID int64) ([]string, error) {
 	return pgfence.Read(ctx, q.db, JobTags.Key(jobID), listTags.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -45,7 +45,7 @@ func (q *Queries) ListTags(ctx context.Context, jobID int64) ([]string, error) {
 	})
 }
 
-var getPrice = cache.NewQuery[int64]("GetPrice", "14183927728b", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getPrice = cache.NewCodedQuery("GetPrice", "56960ce6b28f", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) GetPrice(ctx context.Context, productID int64) (int64, error) {
 	return pgfence.Read(ctx, q.db, Price.Key(productID), getPrice.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {

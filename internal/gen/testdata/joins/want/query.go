@@ -40,7 +40,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var innerJoin = cache.NewQuery[[]repo.InnerJoinRow]("InnerJoin", "58296df2799d", cache.QueryOptions{})
+var innerJoin = cache.NewCodedQuery("InnerJoin", "1cbadf3274f5", cache.QueryOptions{}, innerJoinRowListCoding)
 
 func (q *Queries) InnerJoin(ctx context.Context, id uuid.UUID) ([]repo.InnerJoinRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), innerJoin.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.InnerJoinRow, error) {
@@ -48,7 +48,7 @@ func (q *Queries) InnerJoin(ctx context.Context, id uuid.UUID) ([]repo.InnerJoin
 	})
 }
 
-var leftJoin = cache.NewQuery[[]repo.LeftJoinRow]("LeftJoin", "33de806985fe", cache.QueryOptions{})
+var leftJoin = cache.NewCodedQuery("LeftJoin", "29802bdc2883", cache.QueryOptions{}, leftJoinRowListCoding)
 
 func (q *Queries) LeftJoin(ctx context.Context, id uuid.UUID) ([]repo.LeftJoinRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), leftJoin.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.LeftJoinRow, error) {
@@ -56,7 +56,7 @@ func (q *Queries) LeftJoin(ctx context.Context, id uuid.UUID) ([]repo.LeftJoinRo
 	})
 }
 
-var rightJoin = cache.NewQuery[[]repo.RightJoinRow]("RightJoin", "8c308476154b", cache.QueryOptions{})
+var rightJoin = cache.NewCodedQuery("RightJoin", "fe34bbff45a1", cache.QueryOptions{}, rightJoinRowListCoding)
 
 func (q *Queries) RightJoin(ctx context.Context, id uuid.UUID) ([]repo.RightJoinRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), rightJoin.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.RightJoinRow, error) {
@@ -64,7 +64,7 @@ func (q *Queries) RightJoin(ctx context.Context, id uuid.UUID) ([]repo.RightJoin
 	})
 }
 
-var fullJoin = cache.NewQuery[[]repo.FullJoinRow]("FullJoin", "d3359cc733ff", cache.QueryOptions{})
+var fullJoin = cache.NewCodedQuery("FullJoin", "6bae048f36f6", cache.QueryOptions{}, fullJoinRowListCoding)
 
 func (q *Queries) FullJoin(ctx context.Context, id uuid.UUID) ([]repo.FullJoinRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), fullJoin.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.FullJoinRow, error) {
@@ -72,7 +72,7 @@ func (q *Queries) FullJoin(ctx context.Context, id uuid.UUID) ([]repo.FullJoinRo
 	})
 }
 
-var usingJoin = cache.NewQuery[[]repo.UsingJoinRow]("UsingJoin", "e4560041549b", cache.QueryOptions{})
+var usingJoin = cache.NewCodedQuery("UsingJoin", "50ef9a952141", cache.QueryOptions{}, usingJoinRowListCoding)
 
 func (q *Queries) UsingJoin(ctx context.Context, sessionID uuid.UUID) ([]repo.UsingJoinRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(sessionID), usingJoin.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.UsingJoinRow, error) {
@@ -80,7 +80,7 @@ func (q *Queries) UsingJoin(ctx context.Context, sessionID uuid.UUID) ([]repo.Us
 	})
 }
 
-var withCTE = cache.NewQuery[[]repo.WithCTERow]("WithCTE", "e8f54411bde2", cache.QueryOptions{})
+var withCTE = cache.NewCodedQuery("WithCTE", "51e48bea773a", cache.QueryOptions{}, withCTERowListCoding)
 
 func (q *Queries) WithCTE(ctx context.Context, id uuid.UUID) ([]repo.WithCTERow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), withCTE.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.WithCTERow, error) {
@@ -88,7 +88,7 @@ func (q *Queries) WithCTE(ctx context.Context, id uuid.UUID) ([]repo.WithCTERow,
 	})
 }
 
-var filteredInside = cache.NewQuery[[]repo.FilteredInsideRow]("FilteredInside", "5bf5f1240997", cache.QueryOptions{})
+var filteredInside = cache.NewCodedQuery("FilteredInside", "5e617e1eca04", cache.QueryOptions{}, filteredInsideRowListCoding)
 
 func (q *Queries) FilteredInside(ctx context.Context, id uuid.UUID) ([]repo.FilteredInsideRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), filteredInside.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.FilteredInsideRow, error) {
@@ -96,7 +96,7 @@ func (q *Queries) FilteredInside(ctx context.Context, id uuid.UUID) ([]repo.Filt
 	})
 }
 
-var subSelects = cache.NewQuery[[]repo.SubSelectsRow]("SubSelects", "94bc391a0a13", cache.QueryOptions{})
+var subSelects = cache.NewCodedQuery("SubSelects", "5eb94dbfbe30", cache.QueryOptions{}, subSelectsRowListCoding)
 
 func (q *Queries) SubSelects(ctx context.Context, id uuid.UUID) ([]repo.SubSelectsRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), subSelects.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.SubSelectsRow, error) {
@@ -104,7 +104,7 @@ func (q *Queries) SubSelects(ctx context.Context, id uuid.UUID) ([]repo.SubSelec
 	})
 }
 
-var inSubSelect = cache.NewQuery[[]string]("InSubSelect", "30042e8c6328", cache.QueryOptions{})
+var inSubSelect = cache.NewCodedQuery("InSubSelect", "b9ee22d36b9a", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) InSubSelect(ctx context.Context, id uuid.UUID) ([]string, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), inSubSelect.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -112,7 +112,7 @@ func (q *Queries) InSubSelect(ctx context.Context, id uuid.UUID) ([]string, erro
 	})
 }
 
-var unions = cache.NewQuery[[]string]("Unions", "4a5fd7177e13", cache.QueryOptions{})
+var unions = cache.NewCodedQuery("Unions", "db9aa6af6034", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) Unions(ctx context.Context, id uuid.UUID) ([]string, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), unions.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -120,7 +120,7 @@ func (q *Queries) Unions(ctx context.Context, id uuid.UUID) ([]string, error) {
 	})
 }
 
-var unionInside = cache.NewQuery[[]string]("UnionInside", "b22b1e508b63", cache.QueryOptions{})
+var unionInside = cache.NewCodedQuery("UnionInside", "cb82879913b4", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) UnionInside(ctx context.Context, id uuid.UUID) ([]string, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), unionInside.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -128,7 +128,7 @@ func (q *Queries) UnionInside(ctx context.Context, id uuid.UUID) ([]string, erro
 	})
 }
 
-var readView = cache.NewQuery[[]string]("ReadView", "4b10c29223c2", cache.QueryOptions{})
+var readView = cache.NewCodedQuery("ReadView", "1c8c48f26bfc", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) ReadView(ctx context.Context, id uuid.UUID) ([]string, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), readView.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -136,7 +136,7 @@ func (q *Queries) ReadView(ctx context.Context, id uuid.UUID) ([]string, error) 
 	})
 }
 
-var lateralJoin = cache.NewQuery[[]repo.LateralJoinRow]("LateralJoin", "5a84cf4ee40a", cache.QueryOptions{})
+var lateralJoin = cache.NewCodedQuery("LateralJoin", "fea336ed8347", cache.QueryOptions{}, lateralJoinRowListCoding)
 
 func (q *Queries) LateralJoin(ctx context.Context, id uuid.UUID) ([]repo.LateralJoinRow, error) {
 	return pgfence.Read(ctx, q.db, S.Key(id), lateralJoin.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.LateralJoinRow, error) {
@@ -144,7 +144,7 @@ func (q *Queries) LateralJoin(ctx context.Context, id uuid.UUID) ([]repo.Lateral
 	})
 }
 
-var rowEquality = cache.NewQuery[[]string]("RowEquality", "f66198040b75", cache.QueryOptions{})
+var rowEquality = cache.NewCodedQuery("RowEquality", "a445f1e2206c", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) RowEquality(ctx context.Context, arg repo.RowEqualityParams) ([]string, error) {
 	return pgfence.Read(ctx, q.db, Pair.Key(arg.UserID, arg.ID), rowEquality.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {

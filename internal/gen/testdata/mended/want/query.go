@@ -43,7 +43,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "5ca346be271d", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "a5cdb2cd1565", cache.QueryOptions{}, messageListCoding)
 
 // Each of these is a query of refuse_writes, refuse_unmapped, refuse_results or
 // refuse_cascade, with what the error told to write.
@@ -53,7 +53,7 @@ func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo
 	})
 }
 
-var listByUser = cache.NewQuery[[]repo.Message]("ListByUser", "f5b0e65112da", cache.QueryOptions{})
+var listByUser = cache.NewCodedQuery("ListByUser", "b3bb85703780", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListByUser(ctx context.Context, userID uuid.UUID) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, ByUser.Key(userID), listByUser.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -61,7 +61,7 @@ func (q *Queries) ListByUser(ctx context.Context, userID uuid.UUID) ([]repo.Mess
 	})
 }
 
-var getMessage = cache.NewQuery[repo.Message]("GetMessage", "5dba86d3d199", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getMessage = cache.NewCodedQuery("GetMessage", "22e8d7907160", cache.QueryOptions{NoRows: pgx.ErrNoRows}, messageCoding)
 
 func (q *Queries) GetMessage(ctx context.Context, id uuid.UUID) (repo.Message, error) {
 	return pgfence.Read(ctx, q.db, One.Key(id), getMessage.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Message, error) {
@@ -69,7 +69,7 @@ func (q *Queries) GetMessage(ctx context.Context, id uuid.UUID) (repo.Message, e
 	})
 }
 
-var getTag = cache.NewQuery[repo.Tag]("GetTag", "f46f2508aa0d", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTag = cache.NewCodedQuery("GetTag", "25180f255a77", cache.QueryOptions{NoRows: pgx.ErrNoRows}, tagCoding)
 
 func (q *Queries) GetTag(ctx context.Context, name string) (repo.Tag, error) {
 	return pgfence.Read(ctx, q.db, Tag.Key(name), getTag.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Tag, error) {

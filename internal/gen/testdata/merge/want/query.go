@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getStock = cache.NewQuery[repo.Stock]("GetStock", "a3205b7799c8", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getStock = cache.NewCodedQuery("GetStock", "c640b123c776", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stockCoding)
 
 func (q *Queries) GetStock(ctx context.Context, sku string) (repo.Stock, error) {
 	return pgfence.Read(ctx, q.db, Stock.Key(sku), getStock.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Stock, error) {
@@ -35,7 +35,7 @@ func (q *Queries) GetStock(ctx context.Context, sku string) (repo.Stock, error) 
 	})
 }
 
-var listLots = cache.NewQuery[[]repo.Lot]("ListLots", "08ecae8ab5cd", cache.QueryOptions{})
+var listLots = cache.NewCodedQuery("ListLots", "1cb99edaeb9b", cache.QueryOptions{}, lotListCoding)
 
 func (q *Queries) ListLots(ctx context.Context, sku string) ([]repo.Lot, error) {
 	return pgfence.Read(ctx, q.db, Lot.Key(sku), listLots.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Lot, error) {
@@ -43,7 +43,7 @@ func (q *Queries) ListLots(ctx context.Context, sku string) ([]repo.Lot, error) 
 	})
 }
 
-var getStaged = cache.NewQuery[repo.Staging]("GetStaged", "7b3b3959c24c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getStaged = cache.NewCodedQuery("GetStaged", "c9722189879d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stagingCoding)
 
 func (q *Queries) GetStaged(ctx context.Context, sku string) (repo.Staging, error) {
 	return pgfence.Read(ctx, q.db, Staged.Key(sku), getStaged.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Staging, error) {

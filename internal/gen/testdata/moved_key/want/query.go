@@ -26,7 +26,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listSessions = cache.NewQuery[[]repo.Session]("ListSessions", "e686f90cd3da", cache.QueryOptions{})
+var listSessions = cache.NewCodedQuery("ListSessions", "f1b663b8a866", cache.QueryOptions{}, sessionListCoding)
 
 func (q *Queries) ListSessions(ctx context.Context, userID uuid.UUID) ([]repo.Session, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(userID), listSessions.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Session, error) {

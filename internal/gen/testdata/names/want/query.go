@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var lenQuery = cache.NewQuery[repo.Session]("Len", "28343ce422a7", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var lenQuery = cache.NewCodedQuery("Len", "0015449d0cc2", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 func (q *Queries) Len(ctx context.Context, dbArg uuid.UUID) (repo.Session, error) {
 	return pgfence.Read(ctx, q.db, QueriesGroup.Key(dbArg), lenQuery.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Session, error) {
@@ -35,7 +35,7 @@ func (q *Queries) Len(ctx context.Context, dbArg uuid.UUID) (repo.Session, error
 	})
 }
 
-var cacheQuery = cache.NewQuery[string]("Cache", "e57c9392500c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var cacheQuery = cache.NewCodedQuery("Cache", "139ce7d2bd96", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) Cache(ctx context.Context, rowsArg uuid.UUID) (string, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(rowsArg), cacheQuery.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {
@@ -55,7 +55,7 @@ func (q *Queries) Rename(ctx context.Context, arg repo.RenameParams) error {
 	})
 }
 
-var renameKeys = cache.NewQuery[string]("RenameKeys", "afbe1b6e9c54", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var renameKeys = cache.NewCodedQuery("RenameKeys", "d8150024db97", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 // RenameKeys has its variable where the function for Rename's keys would stand.
 func (q *Queries) RenameKeys(ctx context.Context, id uuid.UUID) (string, error) {

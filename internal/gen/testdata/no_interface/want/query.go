@@ -28,7 +28,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getRoom = cache.NewQuery[*repo.Room]("GetRoom", "6891c78191fe", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getRoom = cache.NewCodedQuery("GetRoom", "5b470c8bff81", cache.QueryOptions{NoRows: pgx.ErrNoRows}, roomPointerCoding)
 
 func (q *Queries) GetRoom(ctx context.Context, id int64) (*repo.Room, error) {
 	return pgfence.Read(ctx, q.db, Room.Key(id), getRoom.Cell(), func(ctx context.Context, db pgfence.DBTX) (*repo.Room, error) {
@@ -36,7 +36,7 @@ func (q *Queries) GetRoom(ctx context.Context, id int64) (*repo.Room, error) {
 	})
 }
 
-var listRooms = cache.NewQuery[[]*repo.Room]("ListRooms", "af958fa5de4f", cache.QueryOptions{})
+var listRooms = cache.NewCodedQuery("ListRooms", "923c4895cafa", cache.QueryOptions{}, roomPointerListCoding)
 
 func (q *Queries) ListRooms(ctx context.Context, kind repo.Kind) ([]*repo.Room, error) {
 	return pgfence.Read(ctx, q.db, Rooms.Key(kind), listRooms.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]*repo.Room, error) {
@@ -44,7 +44,7 @@ func (q *Queries) ListRooms(ctx context.Context, kind repo.Kind) ([]*repo.Room, 
 	})
 }
 
-var listSeats = cache.NewQuery[[]*repo.Seat]("ListSeats", "4c4a5609a2c5", cache.QueryOptions{})
+var listSeats = cache.NewCodedQuery("ListSeats", "992d8cc6acbd", cache.QueryOptions{}, seatPointerListCoding)
 
 func (q *Queries) ListSeats(ctx context.Context, arg repo.ListSeatsParams) ([]*repo.Seat, error) {
 	return pgfence.Read(ctx, q.db, Seats.Key(arg.RoomID, arg.Taken), listSeats.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]*repo.Seat, error) {
@@ -52,7 +52,7 @@ func (q *Queries) ListSeats(ctx context.Context, arg repo.ListSeatsParams) ([]*r
 	})
 }
 
-var listKind = cache.NewQuery[[]*repo.Seat]("ListKind", "9b710d97f305", cache.QueryOptions{})
+var listKind = cache.NewCodedQuery("ListKind", "7d361c03a4b7", cache.QueryOptions{}, seatPointerListCoding)
 
 func (q *Queries) ListKind(ctx context.Context, kind string) ([]*repo.Seat, error) {
 	return pgfence.Read(ctx, q.db, SeatKind.Key(kind), listKind.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]*repo.Seat, error) {

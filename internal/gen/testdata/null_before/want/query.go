@@ -25,7 +25,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listAssigned = cache.NewQuery[[]repo.ListAssignedRow]("ListAssigned", "8f2778a6a1b6", cache.QueryOptions{})
+var listAssigned = cache.NewCodedQuery("ListAssigned", "cf8e30a98e29", cache.QueryOptions{}, listAssignedRowListCoding)
 
 func (q *Queries) ListAssigned(ctx context.Context, assigneeID *int64) ([]repo.ListAssignedRow, error) {
 	return pgfence.Read(ctx, q.db, Assigned.Key(assigneeID), listAssigned.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListAssignedRow, error) {
@@ -33,7 +33,7 @@ func (q *Queries) ListAssigned(ctx context.Context, assigneeID *int64) ([]repo.L
 	})
 }
 
-var listClaimed = cache.NewQuery[[]repo.ListClaimedRow]("ListClaimed", "b28c4e33c582", cache.QueryOptions{})
+var listClaimed = cache.NewCodedQuery("ListClaimed", "7c314cc833d5", cache.QueryOptions{}, listClaimedRowListCoding)
 
 func (q *Queries) ListClaimed(ctx context.Context, claimedBy *uuid.UUID) ([]repo.ListClaimedRow, error) {
 	return pgfence.Read(ctx, q.db, Claimed.Key(claimedBy), listClaimed.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListClaimedRow, error) {

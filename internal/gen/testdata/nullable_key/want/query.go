@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listTasks = cache.NewQuery[[]repo.Task]("ListTasks", "6474fc3ef688", cache.QueryOptions{})
+var listTasks = cache.NewCodedQuery("ListTasks", "6de034a5afac", cache.QueryOptions{}, taskListCoding)
 
 func (q *Queries) ListTasks(ctx context.Context, ownerID uuid.UUID) ([]repo.Task, error) {
 	return pgfence.Read(ctx, q.db, TaskList.Key(ownerID), listTasks.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Task, error) {
@@ -35,7 +35,7 @@ func (q *Queries) ListTasks(ctx context.Context, ownerID uuid.UUID) ([]repo.Task
 	})
 }
 
-var listTasksOrNone = cache.NewQuery[[]repo.Task]("ListTasksOrNone", "51d3ed6b0b7e", cache.QueryOptions{})
+var listTasksOrNone = cache.NewCodedQuery("ListTasksOrNone", "b5cb3c582c85", cache.QueryOptions{}, taskListCoding)
 
 func (q *Queries) ListTasksOrNone(ctx context.Context, ownerID *uuid.UUID) ([]repo.Task, error) {
 	return pgfence.Read(ctx, q.db, Owned.Key(ownerID), listTasksOrNone.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Task, error) {

@@ -24,7 +24,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var workerJobs = cache.NewQuery[[]int64]("WorkerJobs", "6d9abacebb6d", cache.QueryOptions{})
+var workerJobs = cache.NewCodedQuery("WorkerJobs", "0a1ccaaf89fa", cache.QueryOptions{}, int64ListCoding)
 
 func (q *Queries) WorkerJobs(ctx context.Context, workerID *uuid.UUID) ([]int64, error) {
 	return pgfence.Read(ctx, q.db, WorkerJobs.Key(workerID), workerJobs.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]int64, error) {

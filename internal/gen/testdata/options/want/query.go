@@ -28,7 +28,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "925abe0f3f53", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "b3111f310f35", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Session, error) {
@@ -36,7 +36,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var getTitle = cache.NewQuery[string]("GetTitle", "c24e1bc1b4fb", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTitle = cache.NewCodedQuery("GetTitle", "1fd7b0804fd3", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetTitle(ctx context.Context, id uuid.UUID) (string, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getTitle.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {
@@ -44,7 +44,7 @@ func (q *Queries) GetTitle(ctx context.Context, id uuid.UUID) (string, error) {
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.ListMessagesRow]("ListMessages", "51634ce68319", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "e25f68b2f0e0", cache.QueryOptions{}, listMessagesRowListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.ListMessagesRow, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMessagesRow, error) {

@@ -25,7 +25,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listPostings = cache.NewQuery[[]repo.Posting]("ListPostings", "ef2223273c48", cache.QueryOptions{})
+var listPostings = cache.NewCodedQuery("ListPostings", "575b97cb28a1", cache.QueryOptions{}, postingListCoding)
 
 func (q *Queries) ListPostings(ctx context.Context, accountID int64) ([]repo.Posting, error) {
 	return pgfence.Read(ctx, q.db, Postings.Key(accountID), listPostings.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Posting, error) {

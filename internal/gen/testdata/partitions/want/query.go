@@ -29,7 +29,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getLinks = cache.NewQuery[[]repo.Link]("GetLinks", "5660b2387872", cache.QueryOptions{})
+var getLinks = cache.NewCodedQuery("GetLinks", "ec7849aca30c", cache.QueryOptions{}, linkListCoding)
 
 func (q *Queries) GetLinks(ctx context.Context, label string) ([]repo.Link, error) {
 	return pgfence.Read(ctx, q.db, Link.Key(label), getLinks.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Link, error) {
@@ -37,7 +37,7 @@ func (q *Queries) GetLinks(ctx context.Context, label string) ([]repo.Link, erro
 	})
 }
 
-var getOther = cache.NewQuery[repo.Other]("GetOther", "9a72940855b1", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getOther = cache.NewCodedQuery("GetOther", "65e29e00bf92", cache.QueryOptions{NoRows: pgx.ErrNoRows}, otherCoding)
 
 func (q *Queries) GetOther(ctx context.Context, id uuid.UUID) (repo.Other, error) {
 	return pgfence.Read(ctx, q.db, Other.Key(id), getOther.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Other, error) {
@@ -82,7 +82,7 @@ func (q *Queries) DeleteAnimal(ctx context.Context, id uuid.UUID) error {
 	return repo.New(q.db.Source(ctx)).DeleteAnimal(ctx, id)
 }
 
-var listLinksOf = cache.NewQuery[[]repo.Link]("ListLinksOf", "6d0cf4997667", cache.QueryOptions{})
+var listLinksOf = cache.NewCodedQuery("ListLinksOf", "7bd7ed569554", cache.QueryOptions{}, linkListCoding)
 
 func (q *Queries) ListLinksOf(ctx context.Context, id uuid.UUID) ([]repo.Link, error) {
 	return pgfence.Read(ctx, q.db, EventLink.Key(id), listLinksOf.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Link, error) {
@@ -90,7 +90,7 @@ func (q *Queries) ListLinksOf(ctx context.Context, id uuid.UUID) ([]repo.Link, e
 	})
 }
 
-var getEvents = cache.NewQuery[[]repo.Event]("GetEvents", "d328ed3bee05", cache.QueryOptions{})
+var getEvents = cache.NewCodedQuery("GetEvents", "c646d82e3c44", cache.QueryOptions{}, eventListCoding)
 
 func (q *Queries) GetEvents(ctx context.Context, id uuid.UUID) ([]repo.Event, error) {
 	return pgfence.Read(ctx, q.db, Event.Key(id), getEvents.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Event, error) {

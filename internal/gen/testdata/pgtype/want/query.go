@@ -29,7 +29,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getTask = cache.NewQuery[repo.Task]("GetTask", "b8edf480097c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTask = cache.NewCodedQuery("GetTask", "2feb508a54c7", cache.QueryOptions{NoRows: pgx.ErrNoRows}, taskCoding)
 
 func (q *Queries) GetTask(ctx context.Context, id pgtype.UUID) (repo.Task, error) {
 	return pgfence.Read(ctx, q.db, Task.Key(id), getTask.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Task, error) {
@@ -37,7 +37,7 @@ func (q *Queries) GetTask(ctx context.Context, id pgtype.UUID) (repo.Task, error
 	})
 }
 
-var listTasks = cache.NewQuery[[]repo.Task]("ListTasks", "cc8d43a51917", cache.QueryOptions{})
+var listTasks = cache.NewCodedQuery("ListTasks", "ca97474df25a", cache.QueryOptions{}, taskListCoding)
 
 func (q *Queries) ListTasks(ctx context.Context, ownerID pgtype.UUID) ([]repo.Task, error) {
 	return pgfence.Read(ctx, q.db, TaskList.Key(ownerID), listTasks.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Task, error) {
@@ -45,7 +45,7 @@ func (q *Queries) ListTasks(ctx context.Context, ownerID pgtype.UUID) ([]repo.Ta
 	})
 }
 
-var getTaskBySlug = cache.NewQuery[repo.Task]("GetTaskBySlug", "6188f1676261", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTaskBySlug = cache.NewCodedQuery("GetTaskBySlug", "b0ff9055b308", cache.QueryOptions{NoRows: pgx.ErrNoRows}, taskCoding)
 
 func (q *Queries) GetTaskBySlug(ctx context.Context, slug string) (repo.Task, error) {
 	return pgfence.Read(ctx, q.db, TaskSlug.Key(slug), getTaskBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Task, error) {
@@ -53,7 +53,7 @@ func (q *Queries) GetTaskBySlug(ctx context.Context, slug string) (repo.Task, er
 	})
 }
 
-var listDue = cache.NewQuery[[]repo.Task]("ListDue", "67a6de481e6a", cache.QueryOptions{})
+var listDue = cache.NewCodedQuery("ListDue", "60019ed1faf3", cache.QueryOptions{}, taskListCoding)
 
 func (q *Queries) ListDue(ctx context.Context, due pgtype.Date) ([]repo.Task, error) {
 	return pgfence.Read(ctx, q.db, Due.Key(due), listDue.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Task, error) {
@@ -109,7 +109,7 @@ func (q *Queries) DeleteTasks(ctx context.Context, title string) ([]repo.Task, e
 	})
 }
 
-var listTasksBySlug = cache.NewQuery[[]string]("ListTasksBySlug", "aa9a378f2c3c", cache.QueryOptions{})
+var listTasksBySlug = cache.NewCodedQuery("ListTasksBySlug", "5d34b4cae569", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) ListTasksBySlug(ctx context.Context, slug string) ([]string, error) {
 	return pgfence.Read(ctx, q.db, TasksBySlug.Key(slug), listTasksBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {

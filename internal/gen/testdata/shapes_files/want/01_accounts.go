@@ -23,7 +23,7 @@ var (
 	_ X01AccountRepository = (*Queries)(nil)
 )
 
-var getQ8 = cache.NewQuery[string]("GetQ8", "144d5df64e56", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ8 = cache.NewCodedQuery("GetQ8", "93402c6f0540", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ8(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ8.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

@@ -23,7 +23,7 @@ var (
 	_ UpperRepository = (*Queries)(nil)
 )
 
-var getQ11 = cache.NewQuery[string]("GetQ11", "9403fdaec7db", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ11 = cache.NewCodedQuery("GetQ11", "53040d5a5435", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ11(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ11.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

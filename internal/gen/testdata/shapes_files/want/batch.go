@@ -23,7 +23,7 @@ var (
 	_ BatchRepository = (*Queries)(nil)
 )
 
-var getQ12 = cache.NewQuery[string]("GetQ12", "b61c11bfdc94", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ12 = cache.NewCodedQuery("GetQ12", "f6b0123e76ed", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ12(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ12.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

@@ -23,7 +23,7 @@ var (
 	_ DbRepository = (*Queries)(nil)
 )
 
-var getQ3 = cache.NewQuery[string]("GetQ3", "e89175da139f", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ3 = cache.NewCodedQuery("GetQ3", "0102ba265818", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ3(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ3.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

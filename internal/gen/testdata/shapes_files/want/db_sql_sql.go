@@ -23,7 +23,7 @@ var (
 	_ DbSqlRepository = (*Queries)(nil)
 )
 
-var getQ14 = cache.NewQuery[string]("GetQ14", "41a7e62538b5", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ14 = cache.NewCodedQuery("GetQ14", "2b0d14df27dc", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ14(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ14.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

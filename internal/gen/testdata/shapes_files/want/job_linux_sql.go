@@ -23,7 +23,7 @@ var (
 	_ JobLinuxRepository = (*Queries)(nil)
 )
 
-var getQ7 = cache.NewQuery[string]("GetQ7", "2b7ea0e433d1", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ7 = cache.NewCodedQuery("GetQ7", "8bad84ba50ac", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ7(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ7.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

@@ -23,7 +23,7 @@ var (
 	_ KebabNameRepository = (*Queries)(nil)
 )
 
-var getQ9 = cache.NewQuery[string]("GetQ9", "9ea3c812fbba", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ9 = cache.NewCodedQuery("GetQ9", "dc9a25d89ac1", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ9(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ9.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

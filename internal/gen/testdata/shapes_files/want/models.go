@@ -23,7 +23,7 @@ var (
 	_ ModelRepository = (*Queries)(nil)
 )
 
-var getQ5 = cache.NewQuery[string]("GetQ5", "531622e3aad4", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ5 = cache.NewCodedQuery("GetQ5", "5e6e47ee8997", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ5(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ5.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

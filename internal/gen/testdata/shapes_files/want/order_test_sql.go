@@ -23,7 +23,7 @@ var (
 	_ OrderTestRepository = (*Queries)(nil)
 )
 
-var getQ6 = cache.NewQuery[string]("GetQ6", "382bbe5f5a7e", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ6 = cache.NewCodedQuery("GetQ6", "efc812256cd5", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ6(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ6.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

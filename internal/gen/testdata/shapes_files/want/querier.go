@@ -23,7 +23,7 @@ var (
 	_ QuerierRepository = (*Queries)(nil)
 )
 
-var getQ4 = cache.NewQuery[string]("GetQ4", "474b45c6b277", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ4 = cache.NewCodedQuery("GetQ4", "473354e45872", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ4(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ4.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

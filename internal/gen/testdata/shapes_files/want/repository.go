@@ -23,7 +23,7 @@ var (
 	_ RepositoryRepository = (*Queries)(nil)
 )
 
-var getQ13 = cache.NewQuery[string]("GetQ13", "e61ed3ae4cb0", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ13 = cache.NewCodedQuery("GetQ13", "eebc1014c45b", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ13(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ13.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

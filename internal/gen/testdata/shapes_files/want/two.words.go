@@ -23,7 +23,7 @@ var (
 	_ TwoWordRepository = (*Queries)(nil)
 )
 
-var getQ10 = cache.NewQuery[string]("GetQ10", "1c2c734a5daa", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ10 = cache.NewCodedQuery("GetQ10", "e308b5c68882", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ10(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ10.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

@@ -23,7 +23,7 @@ var (
 	_ UserRepository = (*Queries)(nil)
 )
 
-var getQ1 = cache.NewQuery[string]("GetQ1", "03801adf790a", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ1 = cache.NewCodedQuery("GetQ1", "cd84ad4f7d98", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ1(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ1.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

@@ -23,7 +23,7 @@ var (
 	_ UsersRepository = (*Queries)(nil)
 )
 
-var getQ2 = cache.NewQuery[string]("GetQ2", "279518165397", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getQ2 = cache.NewCodedQuery("GetQ2", "a20db008d897", cache.QueryOptions{NoRows: pgx.ErrNoRows}, stringCoding)
 
 func (q *Queries) GetQ2(ctx context.Context, id int64) (string, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getQ2.Cell(), func(ctx context.Context, db pgfence.DBTX) (string, error) {

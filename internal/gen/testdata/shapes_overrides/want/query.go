@@ -34,7 +34,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getInvoice = cache.NewQuery[repo.Bill]("GetInvoice", "3ae8992d33db", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getInvoice = cache.NewCodedQuery("GetInvoice", "9dbca2cee684", cache.QueryOptions{NoRows: pgx.ErrNoRows}, billCoding)
 
 func (q *Queries) GetInvoice(ctx context.Context, id uuid.UUID) (repo.Bill, error) {
 	return pgfence.Read(ctx, q.db, Invoice.Key(id), getInvoice.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Bill, error) {
@@ -42,7 +42,7 @@ func (q *Queries) GetInvoice(ctx context.Context, id uuid.UUID) (repo.Bill, erro
 	})
 }
 
-var getTotals = cache.NewQuery[[]repo.GetTotalsRow]("GetTotals", "c906f12a0b95", cache.QueryOptions{})
+var getTotals = cache.NewCodedQuery("GetTotals", "9dad85d2f410", cache.QueryOptions{}, getTotalsRowListCoding)
 
 func (q *Queries) GetTotals(ctx context.Context, currency money.Code) ([]repo.GetTotalsRow, error) {
 	return pgfence.Read(ctx, q.db, InvoicesIn.Key(currency), getTotals.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.GetTotalsRow, error) {
@@ -50,7 +50,7 @@ func (q *Queries) GetTotals(ctx context.Context, currency money.Code) ([]repo.Ge
 	})
 }
 
-var listByCustomer = cache.NewQuery[[]repo.ListByCustomerRow]("ListByCustomer", "babde1f92eff", cache.QueryOptions{})
+var listByCustomer = cache.NewCodedQuery("ListByCustomer", "e916fc405730", cache.QueryOptions{}, listByCustomerRowListCoding)
 
 func (q *Queries) ListByCustomer(ctx context.Context, arg repo.ListByCustomerParams) ([]repo.ListByCustomerRow, error) {
 	return pgfence.Read(ctx, q.db, CustomerInvoices.Key(arg.CustomerID), listByCustomer.Cell(arg.Cents), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListByCustomerRow, error) {
@@ -58,7 +58,7 @@ func (q *Queries) ListByCustomer(ctx context.Context, arg repo.ListByCustomerPar
 	})
 }
 
-var listByVAT = cache.NewQuery[[]repo.Bill]("ListByVAT", "f792df646bfb", cache.QueryOptions{})
+var listByVAT = cache.NewCodedQuery("ListByVAT", "a8102b1ffe0c", cache.QueryOptions{}, billListCoding)
 
 func (q *Queries) ListByVAT(ctx context.Context, vatNo string) ([]repo.Bill, error) {
 	return pgfence.Read(ctx, q.db, VATInvoices.Key(vatNo), listByVAT.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Bill, error) {
@@ -66,7 +66,7 @@ func (q *Queries) ListByVAT(ctx context.Context, vatNo string) ([]repo.Bill, err
 	})
 }
 
-var getTerms = cache.NewQuery[*money.Terms]("GetTerms", "722e37c291a5", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTerms = cache.NewCodedQuery("GetTerms", "83f3f93ead9e", cache.QueryOptions{NoRows: pgx.ErrNoRows}, moneyTermsPointerCoding)
 
 func (q *Queries) GetTerms(ctx context.Context, id uuid.UUID) (*money.Terms, error) {
 	return pgfence.Read(ctx, q.db, Invoice.Key(id), getTerms.Cell(), func(ctx context.Context, db pgfence.DBTX) (*money.Terms, error) {
@@ -74,7 +74,7 @@ func (q *Queries) GetTerms(ctx context.Context, id uuid.UUID) (*money.Terms, err
 	})
 }
 
-var listNews = cache.NewQuery[[]repo.InvoicesNews]("ListNews", "543102bbafa5", cache.QueryOptions{})
+var listNews = cache.NewCodedQuery("ListNews", "2b02072e0a2f", cache.QueryOptions{}, invoicesNewsListCoding)
 
 func (q *Queries) ListNews(ctx context.Context, invoiceID uuid.UUID) ([]repo.InvoicesNews, error) {
 	return pgfence.Read(ctx, q.db, InvoiceNews.Key(invoiceID), listNews.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.InvoicesNews, error) {

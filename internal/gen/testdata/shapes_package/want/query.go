@@ -29,7 +29,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getNote = cache.NewQuery[repo.Note]("GetNote", "d5f3d9eb4efa", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getNote = cache.NewCodedQuery("GetNote", "dbb9e049100b", cache.QueryOptions{NoRows: pgx.ErrNoRows}, noteCoding)
 
 func (q *Queries) GetNote(ctx context.Context, id rowpkg.ID) (repo.Note, error) {
 	return pgfence.Read(ctx, q.db, Note.Key(id), getNote.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Note, error) {
@@ -41,7 +41,7 @@ func (q *Queries) GetUrl(ctx context.Context, id rowpkg.ID) (string, error) {
 	return repo.New(q.db.Source(ctx)).GetUrl(ctx, id)
 }
 
-var listNotes = cache.NewQuery[[]repo.Note]("ListNotes", "b3dfd4a390d0", cache.QueryOptions{})
+var listNotes = cache.NewCodedQuery("ListNotes", "291047d5e1cd", cache.QueryOptions{}, noteListCoding)
 
 func (q *Queries) ListNotes(ctx context.Context, ownerID rowpkg.ID) ([]repo.Note, error) {
 	return pgfence.Read(ctx, q.db, OwnerNotes.Key(ownerID), listNotes.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Note, error) {
@@ -49,7 +49,7 @@ func (q *Queries) ListNotes(ctx context.Context, ownerID rowpkg.ID) ([]repo.Note
 	})
 }
 
-var listNotesByIds = cache.NewQuery[[]repo.Note]("ListNotesByIds", "925f8cf0a5f6", cache.QueryOptions{NilWhenEmpty: true})
+var listNotesByIds = cache.NewCodedQuery("ListNotesByIds", "cf4bf0e460ca", cache.QueryOptions{NilWhenEmpty: true}, noteListCoding)
 
 func (q *Queries) ListNotesByIds(ctx context.Context, ids []rowpkg.ID) ([]repo.Note, error) {
 	return pgfence.ReadMany(ctx, q.db, ids, Note.Key, listNotesByIds.Cell(),

@@ -36,7 +36,7 @@ var (
 	_ PeopleRepository = (*Queries)(nil)
 )
 
-var getPerson = cache.NewQuery[repo.People]("GetPerson", "bff2512a80f3", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getPerson = cache.NewCodedQuery("GetPerson", "d2754e0c5ae9", cache.QueryOptions{NoRows: pgx.ErrNoRows}, peopleCoding)
 
 // GetPerson returns a person.
 //
@@ -53,7 +53,7 @@ func (q *Queries) GetPerson(ctx context.Context, arg repo.GetPersonParams) (repo
 	})
 }
 
-var getID = cache.NewQuery[int64]("GetID", "3a20bd9a9d0e", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getID = cache.NewCodedQuery("GetID", "d4abb1d4bc16", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 // GetID scans into its own argument.
 //
@@ -64,7 +64,7 @@ func (q *Queries) GetID(ctx context.Context, arg repo.GetIDParams) (int64, error
 	})
 }
 
-var listPeople = cache.NewQuery[[]repo.People]("ListPeople", "021424ee8007", cache.QueryOptions{})
+var listPeople = cache.NewCodedQuery("ListPeople", "3b7db307b263", cache.QueryOptions{}, peopleListCoding)
 
 // ListPeople
 //
@@ -75,7 +75,7 @@ func (q *Queries) ListPeople(ctx context.Context, arg repo.ListPeopleParams) ([]
 	})
 }
 
-var listNicks = cache.NewQuery[[]pgtype.Text]("ListNicks", "2d2005bade24", cache.QueryOptions{})
+var listNicks = cache.NewCodedQuery("ListNicks", "c67a9397577c", cache.QueryOptions{}, pgtypeTextListCoding)
 
 // ListNicks
 //
@@ -86,7 +86,7 @@ func (q *Queries) ListNicks(ctx context.Context, arg repo.ListNicksParams) ([]pg
 	})
 }
 
-var listByID = cache.NewQuery[[]repo.People]("ListByID", "2c361831cd5c", cache.QueryOptions{NilWhenEmpty: true})
+var listByID = cache.NewCodedQuery("ListByID", "677187bf6a1d", cache.QueryOptions{NilWhenEmpty: true}, peopleListCoding)
 
 // ListByID
 //

@@ -33,7 +33,7 @@ var (
 	_ TeamRepository = (*Queries)(nil)
 )
 
-var getTeam = cache.NewQuery[repo.Teams]("GetTeam", "d99b7c2ef2e1", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTeam = cache.NewCodedQuery("GetTeam", "257f2328cbad", cache.QueryOptions{NoRows: pgx.ErrNoRows}, teamsCoding)
 
 // GetTeam
 //
@@ -44,7 +44,7 @@ func (q *Queries) GetTeam(ctx context.Context, arg repo.GetTeamParams) (repo.Tea
 	})
 }
 
-var listTeamsByMood = cache.NewQuery[[]repo.Teams]("ListTeamsByMood", "ddf826f4099d", cache.QueryOptions{})
+var listTeamsByMood = cache.NewCodedQuery("ListTeamsByMood", "8875f9f86e17", cache.QueryOptions{}, teamsListCoding)
 
 // ListTeamsByMood
 //
@@ -55,7 +55,7 @@ func (q *Queries) ListTeamsByMood(ctx context.Context, arg repo.ListTeamsByMoodP
 	})
 }
 
-var countByMood = cache.NewQuery[int64]("CountByMood", "6395ccc41b9f", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countByMood = cache.NewCodedQuery("CountByMood", "9a07a245b95a", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 // CountByMood
 //
@@ -66,7 +66,7 @@ func (q *Queries) CountByMood(ctx context.Context, arg repo.CountByMoodParams) (
 	})
 }
 
-var listByNullable = cache.NewQuery[[]repo.ListByNullableRow]("ListByNullable", "4d38b550cba5", cache.QueryOptions{})
+var listByNullable = cache.NewCodedQuery("ListByNullable", "a6e117c7cf0c", cache.QueryOptions{}, listByNullableRowListCoding)
 
 // ListByNullable
 //
@@ -77,7 +77,7 @@ func (q *Queries) ListByNullable(ctx context.Context, arg repo.ListByNullablePar
 	})
 }
 
-var listOpened = cache.NewQuery[[]int64]("ListOpened", "191c4846955e", cache.QueryOptions{})
+var listOpened = cache.NewCodedQuery("ListOpened", "c45dfdd1328a", cache.QueryOptions{}, int64ListCoding)
 
 // ListOpened
 //

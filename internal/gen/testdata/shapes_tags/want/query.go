@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getNote = cache.NewQuery[repo.Note]("GetNote", "479b58fbfabc", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getNote = cache.NewCodedQuery("GetNote", "b62b5a5d3970", cache.QueryOptions{NoRows: pgx.ErrNoRows}, noteCoding)
 
 func (q *Queries) GetNote(ctx context.Context, id pgtype.UUID) (repo.Note, error) {
 	return pgfence.Read(ctx, q.db, Note.Key(id), getNote.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Note, error) {

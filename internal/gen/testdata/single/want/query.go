@@ -34,7 +34,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "925abe0f3f53", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "b3111f310f35", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 // GetSession returns a session.
 //
@@ -45,7 +45,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listSessions = cache.NewQuery[[]repo.Session]("ListSessions", "87ce87115617", cache.QueryOptions{})
+var listSessions = cache.NewCodedQuery("ListSessions", "9c566a9dc60f", cache.QueryOptions{}, sessionListCoding)
 
 func (q *Queries) ListSessions(ctx context.Context, arg repo.ListSessionsParams) ([]repo.Session, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(arg.UserID), listSessions.Cell(arg.Page), func(ctx context.Context, db pgfence.DBTX) ([]repo.Session, error) {
@@ -53,7 +53,7 @@ func (q *Queries) ListSessions(ctx context.Context, arg repo.ListSessionsParams)
 	})
 }
 
-var countSessions = cache.NewQuery[int64]("CountSessions", "24153e44b127", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countSessions = cache.NewCodedQuery("CountSessions", "932a7460867c", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountSessions(ctx context.Context, userID uuid.UUID) (int64, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(userID), countSessions.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {

@@ -32,7 +32,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getJob = cache.NewQuery[repo.Job]("GetJob", "3114001a6239", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getJob = cache.NewCodedQuery("GetJob", "664309a8117c", cache.QueryOptions{NoRows: pgx.ErrNoRows}, jobCoding)
 
 func (q *Queries) GetJob(ctx context.Context, id int64) (repo.Job, error) {
 	return pgfence.Read(ctx, q.db, Job.Key(id), getJob.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Job, error) {
@@ -40,7 +40,7 @@ func (q *Queries) GetJob(ctx context.Context, id int64) (repo.Job, error) {
 	})
 }
 
-var countQueue = cache.NewQuery[int64]("CountQueue", "e577c9647762", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countQueue = cache.NewCodedQuery("CountQueue", "b6cdf37193f1", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountQueue(ctx context.Context, queue string) (int64, error) {
 	return pgfence.Read(ctx, q.db, Queue.Key(queue), countQueue.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -48,7 +48,7 @@ func (q *Queries) CountQueue(ctx context.Context, queue string) (int64, error) {
 	})
 }
 
-var listOrders = cache.NewQuery[[]repo.Order]("ListOrders", "8e0dff5a5d02", cache.QueryOptions{})
+var listOrders = cache.NewCodedQuery("ListOrders", "b8940aeefa74", cache.QueryOptions{}, orderListCoding)
 
 func (q *Queries) ListOrders(ctx context.Context, customerID uuid.UUID) ([]repo.Order, error) {
 	return pgfence.Read(ctx, q.db, CustomerOrders.Key(customerID), listOrders.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Order, error) {
@@ -56,7 +56,7 @@ func (q *Queries) ListOrders(ctx context.Context, customerID uuid.UUID) ([]repo.
 	})
 }
 
-var countMembers = cache.NewQuery[int64]("CountMembers", "429bbd9f2eab", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var countMembers = cache.NewCodedQuery("CountMembers", "6065ed78dd97", cache.QueryOptions{NoRows: pgx.ErrNoRows}, int64Coding)
 
 func (q *Queries) CountMembers(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 	return pgfence.Read(ctx, q.db, TenantMembers.Key(tenantID), countMembers.Cell(), func(ctx context.Context, db pgfence.DBTX) (int64, error) {
@@ -64,7 +64,7 @@ func (q *Queries) CountMembers(ctx context.Context, tenantID uuid.UUID) (int64, 
 	})
 }
 
-var getTask = cache.NewQuery[repo.Task]("GetTask", "09ec0fb39fc8", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getTask = cache.NewCodedQuery("GetTask", "2b2e248e0dd5", cache.QueryOptions{NoRows: pgx.ErrNoRows}, taskCoding)
 
 func (q *Queries) GetTask(ctx context.Context, id uuid.UUID) (repo.Task, error) {
 	return pgfence.Read(ctx, q.db, Task.Key(id), getTask.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Task, error) {

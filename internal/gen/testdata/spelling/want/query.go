@@ -28,7 +28,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "c2da8d7e34a4", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "e2523de8782f", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 // GetSession has CRLF, blanks and capitals.
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
@@ -37,7 +37,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listByUser = cache.NewQuery[[]repo.Session]("ListByUser", "2057cafb715f", cache.QueryOptions{})
+var listByUser = cache.NewCodedQuery("ListByUser", "b8687168a65c", cache.QueryOptions{}, sessionListCoding)
 
 func (q *Queries) ListByUser(ctx context.Context, userID uuid.UUID) ([]repo.Session, error) {
 	return pgfence.Read(ctx, q.db, Sessions.Key(userID), listByUser.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Session, error) {
@@ -55,7 +55,7 @@ func (q *Queries) SetTitle(ctx context.Context, arg repo.SetTitleParams) (repo.S
 	})
 }
 
-var getItem = cache.NewQuery[repo.AppItem]("GetItem", "045d6d35066c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getItem = cache.NewCodedQuery("GetItem", "b8c3a69da2e2", cache.QueryOptions{NoRows: pgx.ErrNoRows}, appItemCoding)
 
 func (q *Queries) GetItem(ctx context.Context, arg repo.GetItemParams) (repo.AppItem, error) {
 	return pgfence.Read(ctx, q.db, Item.Key(arg.Tag, arg.State), getItem.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.AppItem, error) {

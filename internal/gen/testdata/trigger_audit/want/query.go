@@ -26,7 +26,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listLimits = cache.NewQuery[[]repo.ListLimitsRow]("ListLimits", "e029019c44e9", cache.QueryOptions{})
+var listLimits = cache.NewCodedQuery("ListLimits", "ff9cced79d4b", cache.QueryOptions{}, listLimitsRowListCoding)
 
 func (q *Queries) ListLimits(ctx context.Context, accountID int64) ([]repo.ListLimitsRow, error) {
 	return pgfence.Read(ctx, q.db, AccountLimits.Key(accountID), listLimits.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListLimitsRow, error) {
@@ -34,7 +34,7 @@ func (q *Queries) ListLimits(ctx context.Context, accountID int64) ([]repo.ListL
 	})
 }
 
-var getAccount = cache.NewQuery[repo.Account]("GetAccount", "69163ae8ba30", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getAccount = cache.NewCodedQuery("GetAccount", "4ac8dcf8e31a", cache.QueryOptions{NoRows: pgx.ErrNoRows}, accountCoding)
 
 func (q *Queries) GetAccount(ctx context.Context, id int64) (repo.Account, error) {
 	return pgfence.Read(ctx, q.db, Account.Key(id), getAccount.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Account, error) {

@@ -30,7 +30,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getChannel = cache.NewQuery[repo.Channel]("GetChannel", "465388553f57", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getChannel = cache.NewCodedQuery("GetChannel", "81677dad5b7e", cache.QueryOptions{NoRows: pgx.ErrNoRows}, channelCoding)
 
 func (q *Queries) GetChannel(ctx context.Context, id int64) (repo.Channel, error) {
 	return pgfence.Read(ctx, q.db, Channel.Key(id), getChannel.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Channel, error) {
@@ -38,7 +38,7 @@ func (q *Queries) GetChannel(ctx context.Context, id int64) (repo.Channel, error
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "acd342cd00d4", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "091c30fce4e3", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, channelID int64) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, ChannelMessages.Key(channelID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -46,7 +46,7 @@ func (q *Queries) ListMessages(ctx context.Context, channelID int64) ([]repo.Mes
 	})
 }
 
-var getOrder = cache.NewQuery[repo.Order]("GetOrder", "562985cf864b", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getOrder = cache.NewCodedQuery("GetOrder", "9266d173732f", cache.QueryOptions{NoRows: pgx.ErrNoRows}, orderCoding)
 
 func (q *Queries) GetOrder(ctx context.Context, id uuid.UUID) (repo.Order, error) {
 	return pgfence.Read(ctx, q.db, Order.Key(id), getOrder.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Order, error) {

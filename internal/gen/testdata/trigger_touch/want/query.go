@@ -34,7 +34,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getCustomer = cache.NewQuery[repo.Customer]("GetCustomer", "07180ade812a", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getCustomer = cache.NewCodedQuery("GetCustomer", "c22bd150b55b", cache.QueryOptions{NoRows: pgx.ErrNoRows}, customerCoding)
 
 func (q *Queries) GetCustomer(ctx context.Context, id uuid.UUID) (repo.Customer, error) {
 	return pgfence.Read(ctx, q.db, Customer.Key(id), getCustomer.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Customer, error) {
@@ -42,7 +42,7 @@ func (q *Queries) GetCustomer(ctx context.Context, id uuid.UUID) (repo.Customer,
 	})
 }
 
-var getCustomerByEmail = cache.NewQuery[repo.GetCustomerByEmailRow]("GetCustomerByEmail", "33dff441d700", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getCustomerByEmail = cache.NewCodedQuery("GetCustomerByEmail", "786e1956f8af", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getCustomerByEmailRowCoding)
 
 func (q *Queries) GetCustomerByEmail(ctx context.Context, email string) (repo.GetCustomerByEmailRow, error) {
 	return pgfence.Read(ctx, q.db, CustomerEmail.Key(email), getCustomerByEmail.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetCustomerByEmailRow, error) {
@@ -50,7 +50,7 @@ func (q *Queries) GetCustomerByEmail(ctx context.Context, email string) (repo.Ge
 	})
 }
 
-var customerVersion = cache.NewQuery[time.Time]("CustomerVersion", "335417d02b6c", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var customerVersion = cache.NewCodedQuery("CustomerVersion", "52d03dc6f22b", cache.QueryOptions{NoRows: pgx.ErrNoRows}, timeTimeCoding)
 
 // CustomerVersion reads nothing but what the trigger sets.
 func (q *Queries) CustomerVersion(ctx context.Context, id uuid.UUID) (time.Time, error) {
@@ -59,7 +59,7 @@ func (q *Queries) CustomerVersion(ctx context.Context, id uuid.UUID) (time.Time,
 	})
 }
 
-var getUser = cache.NewQuery[repo.User]("GetUser", "115eba71451b", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getUser = cache.NewCodedQuery("GetUser", "810b5c10fdc8", cache.QueryOptions{NoRows: pgx.ErrNoRows}, userCoding)
 
 func (q *Queries) GetUser(ctx context.Context, id int64) (repo.User, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getUser.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.User, error) {
@@ -67,7 +67,7 @@ func (q *Queries) GetUser(ctx context.Context, id int64) (repo.User, error) {
 	})
 }
 
-var getUserByHandle = cache.NewQuery[repo.GetUserByHandleRow]("GetUserByHandle", "b7fbb75b93d2", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getUserByHandle = cache.NewCodedQuery("GetUserByHandle", "ca0bd7ca0c97", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getUserByHandleRowCoding)
 
 func (q *Queries) GetUserByHandle(ctx context.Context, handle string) (repo.GetUserByHandleRow, error) {
 	return pgfence.Read(ctx, q.db, UserHandle.Key(handle), getUserByHandle.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetUserByHandleRow, error) {

@@ -30,7 +30,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.GetSessionRow]("GetSession", "a9ce92f21293", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "d57c928cf070", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getSessionRowCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.GetSessionRow, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetSessionRow, error) {
@@ -38,7 +38,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.GetSession
 	})
 }
 
-var getSessionBySlug = cache.NewQuery[repo.GetSessionBySlugRow]("GetSessionBySlug", "6a74fda107ca", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSessionBySlug = cache.NewCodedQuery("GetSessionBySlug", "5b86fbafc321", cache.QueryOptions{NoRows: pgx.ErrNoRows}, getSessionBySlugRowCoding)
 
 func (q *Queries) GetSessionBySlug(ctx context.Context, slug string) (repo.GetSessionBySlugRow, error) {
 	return pgfence.Read(ctx, q.db, Slug.Key(slug), getSessionBySlug.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.GetSessionBySlugRow, error) {
@@ -46,7 +46,7 @@ func (q *Queries) GetSessionBySlug(ctx context.Context, slug string) (repo.GetSe
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "3928d4ff33e7", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "2dbf70108623", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -54,7 +54,7 @@ func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo
 	})
 }
 
-var listAudit = cache.NewQuery[[]repo.Audit]("ListAudit", "60f57400af53", cache.QueryOptions{})
+var listAudit = cache.NewCodedQuery("ListAudit", "926d3c57e52d", cache.QueryOptions{}, auditListCoding)
 
 func (q *Queries) ListAudit(ctx context.Context, sessionID uuid.UUID) ([]repo.Audit, error) {
 	return pgfence.Read(ctx, q.db, Audit.Key(sessionID), listAudit.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Audit, error) {

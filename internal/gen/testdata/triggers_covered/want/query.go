@@ -26,7 +26,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "2cd807c727e2", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "3b4e223a8e8f", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Session, error) {
@@ -34,7 +34,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listSessions = cache.NewQuery[[]uuid.UUID]("ListSessions", "a1abd920c13b", cache.QueryOptions{})
+var listSessions = cache.NewCodedQuery("ListSessions", "93f46758d729", cache.QueryOptions{}, uuidUUIDListCoding)
 
 func (q *Queries) ListSessions(ctx context.Context, userID uuid.UUID) ([]uuid.UUID, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(userID), listSessions.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]uuid.UUID, error) {

@@ -29,7 +29,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSettings = cache.NewQuery[[]repo.Setting]("GetSettings", "cc5dff565dda", cache.QueryOptions{})
+var getSettings = cache.NewCodedQuery("GetSettings", "9db1e3d912a6", cache.QueryOptions{}, settingListCoding)
 
 func (q *Queries) GetSettings(ctx context.Context, userID uuid.UUID) ([]repo.Setting, error) {
 	return pgfence.Read(ctx, q.db, Settings.Key(userID), getSettings.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Setting, error) {
@@ -37,7 +37,7 @@ func (q *Queries) GetSettings(ctx context.Context, userID uuid.UUID) ([]repo.Set
 	})
 }
 
-var getSetting = cache.NewQuery[repo.Setting]("GetSetting", "ba46444599f4", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSetting = cache.NewCodedQuery("GetSetting", "4941232bdad2", cache.QueryOptions{NoRows: pgx.ErrNoRows}, settingCoding)
 
 func (q *Queries) GetSetting(ctx context.Context, arg repo.GetSettingParams) (repo.Setting, error) {
 	return pgfence.Read(ctx, q.db, Setting.Key(arg.UserID, arg.Name), getSetting.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Setting, error) {
@@ -45,7 +45,7 @@ func (q *Queries) GetSetting(ctx context.Context, arg repo.GetSettingParams) (re
 	})
 }
 
-var listTagged = cache.NewQuery[[]repo.Setting]("ListTagged", "11f3b7fbacdd", cache.QueryOptions{})
+var listTagged = cache.NewCodedQuery("ListTagged", "dfefbfce38f7", cache.QueryOptions{}, settingListCoding)
 
 func (q *Queries) ListTagged(ctx context.Context, tag string) ([]repo.Setting, error) {
 	return pgfence.Read(ctx, q.db, Tagged.Key(tag), listTagged.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Setting, error) {

@@ -34,7 +34,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getSession = cache.NewQuery[repo.Session]("GetSession", "9ee0abfe4863", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getSession = cache.NewCodedQuery("GetSession", "3f525f5c8c6d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, error) {
 	return pgfence.Read(ctx, q.db, Session.Key(id), getSession.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.Session, error) {
@@ -42,7 +42,7 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (repo.Session, e
 	})
 }
 
-var listSessions = cache.NewQuery[[]repo.Session]("ListSessions", "39990eb92ab6", cache.QueryOptions{})
+var listSessions = cache.NewCodedQuery("ListSessions", "b92699575b31", cache.QueryOptions{}, sessionListCoding)
 
 func (q *Queries) ListSessions(ctx context.Context, userID uuid.UUID) ([]repo.Session, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(userID), listSessions.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Session, error) {
@@ -50,7 +50,7 @@ func (q *Queries) ListSessions(ctx context.Context, userID uuid.UUID) ([]repo.Se
 	})
 }
 
-var listMessages = cache.NewQuery[[]repo.Message]("ListMessages", "3928d4ff33e7", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "2dbf70108623", cache.QueryOptions{}, messageListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.Message, error) {
 	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Message, error) {
@@ -58,7 +58,7 @@ func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo
 	})
 }
 
-var listArchived = cache.NewQuery[[]repo.ArchivedMessage]("ListArchived", "4bc3b896893d", cache.QueryOptions{})
+var listArchived = cache.NewCodedQuery("ListArchived", "6ff1c2bc71a4", cache.QueryOptions{}, archivedMessageListCoding)
 
 func (q *Queries) ListArchived(ctx context.Context, sessionID uuid.UUID) ([]repo.ArchivedMessage, error) {
 	return pgfence.Read(ctx, q.db, Archived.Key(sessionID), listArchived.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ArchivedMessage, error) {

@@ -32,7 +32,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listMessages = cache.NewQuery[[]repo.ListMessagesRow]("ListMessages", "f0ef3b18da77", cache.QueryOptions{})
+var listMessages = cache.NewCodedQuery("ListMessages", "5bbc9004824a", cache.QueryOptions{}, listMessagesRowListCoding)
 
 // ListMessages returns the messages of a session with their authors' names.
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.ListMessagesRow, error) {
@@ -41,7 +41,7 @@ func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo
 	})
 }
 
-var listAttachments = cache.NewQuery[[]repo.Attachment]("ListAttachments", "3e0740298766", cache.QueryOptions{})
+var listAttachments = cache.NewCodedQuery("ListAttachments", "2ddc6fb2a6d6", cache.QueryOptions{}, attachmentListCoding)
 
 func (q *Queries) ListAttachments(ctx context.Context, sessionID uuid.UUID) ([]repo.Attachment, error) {
 	return pgfence.Read(ctx, q.db, Attachment.Key(sessionID), listAttachments.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Attachment, error) {
@@ -49,7 +49,7 @@ func (q *Queries) ListAttachments(ctx context.Context, sessionID uuid.UUID) ([]r
 	})
 }
 
-var listBodies = cache.NewQuery[[]repo.ListBodiesRow]("ListBodies", "2769136f6422", cache.QueryOptions{})
+var listBodies = cache.NewCodedQuery("ListBodies", "249cbd97ccba", cache.QueryOptions{}, listBodiesRowListCoding)
 
 // ListBodies is kept by a person, two tables away from what it reads.
 func (q *Queries) ListBodies(ctx context.Context, userID uuid.UUID) ([]repo.ListBodiesRow, error) {

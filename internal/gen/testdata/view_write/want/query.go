@@ -25,7 +25,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getUser = cache.NewQuery[repo.LiveUser]("GetUser", "5b8602ffabf1", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getUser = cache.NewCodedQuery("GetUser", "b95769c1866d", cache.QueryOptions{NoRows: pgx.ErrNoRows}, liveUserCoding)
 
 func (q *Queries) GetUser(ctx context.Context, id uuid.UUID) (repo.LiveUser, error) {
 	return pgfence.Read(ctx, q.db, User.Key(id), getUser.Cell(), func(ctx context.Context, db pgfence.DBTX) (repo.LiveUser, error) {

@@ -27,7 +27,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var listOpen = cache.NewQuery[[]repo.Session]("ListOpen", "65121455ec11", cache.QueryOptions{})
+var listOpen = cache.NewCodedQuery("ListOpen", "2dfe9c09359d", cache.QueryOptions{}, sessionListCoding)
 
 func (q *Queries) ListOpen(ctx context.Context, userID uuid.UUID) ([]repo.Session, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(userID), listOpen.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.Session, error) {
@@ -35,7 +35,7 @@ func (q *Queries) ListOpen(ctx context.Context, userID uuid.UUID) ([]repo.Sessio
 	})
 }
 
-var example = cache.NewQuery[[]string]("Example", "bf2ca858f9f3", cache.QueryOptions{})
+var example = cache.NewCodedQuery("Example", "cf5acf610043", cache.QueryOptions{}, stringListCoding)
 
 func (q *Queries) Example(ctx context.Context, userID uuid.UUID) ([]string, error) {
 	return pgfence.Read(ctx, q.db, SessionList.Key(userID), example.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]string, error) {
@@ -43,7 +43,7 @@ func (q *Queries) Example(ctx context.Context, userID uuid.UUID) ([]string, erro
 	})
 }
 
-var hasAny = cache.NewQuery[bool]("HasAny", "0ddd2db2ce76", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var hasAny = cache.NewCodedQuery("HasAny", "3be7d01b6205", cache.QueryOptions{NoRows: pgx.ErrNoRows}, boolCoding)
 
 // HasAny picks nothing: all of its rows are the same.
 func (q *Queries) HasAny(ctx context.Context, userID uuid.UUID) (bool, error) {
@@ -52,7 +52,7 @@ func (q *Queries) HasAny(ctx context.Context, userID uuid.UUID) (bool, error) {
 	})
 }
 
-var getOne = cache.NewQuery[repo.Session]("GetOne", "5ad5ed648514", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getOne = cache.NewCodedQuery("GetOne", "1724eeb0e1a3", cache.QueryOptions{NoRows: pgx.ErrNoRows}, sessionCoding)
 
 // GetOne has one row at most.
 func (q *Queries) GetOne(ctx context.Context, id uuid.UUID) (repo.Session, error) {
