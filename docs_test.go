@@ -404,6 +404,41 @@ func TestOperationsExplainEveryStatistic(t *testing.T) {
 	}
 }
 
+// Every variable of the environment is in the table, with its default.
+func TestOperationsExplainEveryVariable(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, err := cache.ParseEnv(nil, cache.NewGroup[int]("x", cache.GroupOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range env.Settings {
+		name := strings.ReplaceAll(s.Name, "CACHE_X_", "CACHE_<GROUP>_")
+		row := regexp.MustCompile("(?m)^\\|[^|]*`" + name + "`[^|]*\\|.*\\| (.*) \\|$").FindStringSubmatch(string(text))
+		if row == nil {
+			t.Errorf("docs/operations.md does not explain the variable %s", name)
+			continue
+		}
+		if s.Value == "" || name != s.Name {
+			continue
+		}
+		said := strings.Trim(row[1], "`")
+		again, err := cache.ParseEnv([]string{s.Name + "=" + said})
+		if err != nil {
+			t.Errorf("docs/operations.md gives %s the default %s: %v", name, said, err)
+			continue
+		}
+		for _, a := range again.Settings {
+			if a.Name == s.Name && a.Value != s.Value {
+				t.Errorf("docs/operations.md gives %s the default %s, it is %s", name, said, s.Value)
+			}
+		}
+	}
+}
+
 // The program in the README is the one that example_test.go compiles.
 func TestReadmeHasTheExample(t *testing.T) {
 	t.Parallel()

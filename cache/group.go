@@ -59,6 +59,8 @@ type GroupOptions struct {
 
 	// NegativeOff stops "no row" from being cached.
 	NegativeOff bool
+
+	modeSet bool // an entry of Options.Groups whose Mode counts even if it is Fenced; see ParseEnv
 }
 
 // group is the immutable description that Group values share.
