@@ -67,7 +67,8 @@ type GroupOptions struct {
 type group struct {
 	name    string
 	arity   int
-	mutable bool // a key part may be changed by its owner: see Hit.Mutable
+	types   []reflect.Type // of the parts; nil: see NamedGroup
+	mutable bool           // a key part may be changed by its owner: see Hit.Mutable
 	opts    GroupOptions
 }
 
@@ -78,7 +79,7 @@ func newGroup(name string, o GroupOptions, parts ...reflect.Type) *group {
 	if o.TTL < 0 {
 		panic(fmt.Sprintf("cache: group %q: TTL must not be negative, got %s", name, o.TTL))
 	}
-	return &group{name: name, arity: len(parts), mutable: slices.ContainsFunc(parts, isMutableType), opts: o}
+	return &group{name: name, arity: len(parts), types: parts, mutable: slices.ContainsFunc(parts, isMutableType), opts: o}
 }
 
 func (g *group) key(parts ...any) Key {
