@@ -325,14 +325,14 @@ func TestDocumentsNameGoThatExists(t *testing.T) {
 	t.Parallel()
 	declared := make(map[string]bool) // "cache.Open", "Cache.Stats"
 	for pkg, dir := range map[string]string{
-		"cache": "cache", "pgfence": "cache/pgfence", "audit": "cache/audit", "cached": "cached", "repo": "repo",
+		"cache": "cache", "pgfence": "cache/pgfence", "audit": "cache/audit", "httpcache": "cache/httpcache", "cached": "cached", "repo": "repo",
 	} {
 		source(t, func(name string) bool {
 			return path.Dir(name) == dir && !strings.HasSuffix(name, "_test.go")
 		}, func(file *ast.File) { declare(declared, pkg, file) })
 	}
 	for _, d := range documents(t) {
-		each(`\b((?:cache|pgfence|audit|cached|repo)\.[A-Z]\w*)`, d.code, func(name string) {
+		each(`\b((?:cache|pgfence|audit|httpcache|cached|repo)\.[A-Z]\w*)`, d.code, func(name string) {
 			if !declared[name] {
 				t.Errorf("%s names %s, which is not declared", d.name, name)
 			}
