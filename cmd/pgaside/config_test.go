@@ -20,8 +20,9 @@ func setEnv(t *testing.T, environ ...string) {
 		}
 	}
 	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		t.Setenv(name, value)
+		if name, value, ok := strings.Cut(kv, "="); ok {
+			t.Setenv(name, value)
+		}
 	}
 }
 

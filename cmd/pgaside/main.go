@@ -50,6 +50,6 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newInitCommand(), newGenerateCommand(), newCheckCommand(), newExplainCommand(), newDemoCommand(), newFaultsCommand(), newAuditCommand(), newServersCommand(),
-		newConfigCommand())
+		newConfigCommand(), newServeCommand(), newStatusCommand(), newStatsCommand(), newInvalidateCommand(), newInspectCommand())
 	return root
 }
