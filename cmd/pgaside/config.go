@@ -30,7 +30,12 @@ type settings struct {
 	databaseURL string
 	addr        string
 	token       string
+
+	flags map[string]string // what flags say in place of variables, by the variable's name
 }
+
+// fromFlag is where a value comes from that a flag has decided.
+const fromFlag cache.SettingSource = "flag"
 
 // readSettings reads the environment. The cache's part may fail; so may the database's address.
 func readSettings(groups ...cache.AnyGroup) (*settings, error) {
@@ -63,11 +68,17 @@ func (s *settings) list() []cache.Setting {
 	if token != "" {
 		token = "(hidden)"
 	}
-	return append([]cache.Setting{
+	all := append([]cache.Setting{
 		{Name: envDatabaseURL, Value: database, Source: from(database != "")},
 		{Name: envAddr, Value: cmp.Or(s.addr, defaultAddr), Source: from(s.addr != "")},
 		{Name: envToken, Value: token, Source: from(token != "")},
 	}, s.cache.Settings...)
+	for i := range all {
+		if v, ok := s.flags[all[i].Name]; ok {
+			all[i].Value, all[i].Source = v, fromFlag
+		}
+	}
+	return all
 }
 
 // configReport is what "pgaside config --json" prints.

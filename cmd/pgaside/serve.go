@@ -79,6 +79,10 @@ func (s *serve) run(ctx context.Context) (err error) {
 	for _, w := range conf.cache.Warnings {
 		s.log.Warn(w)
 	}
+	conf.flags = make(map[string]string)
+	if s.addr != "" {
+		conf.flags[envAddr] = s.addr
+	}
 	var closers []func() error // in the order of opening
 	defer func() {
 		for i := len(closers) - 1; i >= 0; i-- {
@@ -93,6 +97,7 @@ func (s *serve) run(ctx context.Context) (err error) {
 		}
 		closers = append(closers, servers.Close)
 		conf.databaseURL, conf.cache.RedisURL = servers.Postgres.URL(), servers.Redis.URL()
+		conf.flags[envDatabaseURL], conf.flags["REDIS_URL"] = cache.RedactURL(conf.databaseURL), conf.cache.RedisURL
 	}
 	switch {
 	case conf.databaseURL == "":

@@ -88,6 +88,12 @@ func TestServe(t *testing.T) {
 	if status != 200 || !r.Redis.Connected || r.Source.State != httpcache.SourceUp || len(r.Types) != 14 || len(r.Settings) == 0 {
 		t.Errorf("%d: %+v", status, r)
 	}
+	for _, s := range r.Settings {
+		flag := s.Name == "REDIS_URL" || s.Name == "DATABASE_URL" || s.Name == "PGASIDE_ADDR"
+		if (s.Source == fromFlag) != flag || strings.Contains(s.Value, testToken) {
+			t.Errorf("%+v", s)
+		}
+	}
 	if rd, status := ready(); status != 200 || !rd.Ready || rd.Redis != "up" {
 		t.Errorf("%d: %+v", status, rd)
 	}
