@@ -89,19 +89,6 @@ type KeyCount struct {
 // countLooks bounds what a count of keys looks at, on each node.
 const countLooks = 10_000
 
-// Ping asks Redis for a sign of life, within Options.RedisBudget. It is nil when the cache is disabled.
-func (c *Cache) Ping(ctx context.Context) error {
-	if c.store == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.opts.RedisBudget)
-	defer cancel()
-	if _, err := c.store.Time(ctx); err != nil {
-		return fmt.Errorf("cache: asking Redis for its time: %w", err)
-	}
-	return nil
-}
-
 // Announce makes groups known to Stats before they are used.
 func (c *Cache) Announce(groups ...AnyGroup) {
 	for _, g := range groups {

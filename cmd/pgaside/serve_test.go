@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -238,4 +240,57 @@ func verbs(t *testing.T, url, redisURL string) {
 	t.Setenv("REDIS_URL", "")
 	expect(2, "REDIS_URL is not set", "inspect", "session", id)
 	t.Setenv("REDIS_URL", redisURL)
+}
+
+// screens ends a command after so many screens of its output.
+type screens struct {
+	left int
+	stop func()
+}
+
+func (s *screens) Write(b []byte) (int, error) {
+	if s.left--; s.left == 0 {
+		s.stop()
+	}
+	return len(b), nil
+}
+
+// TestStatsWatch: the statistics come again and again until the command is interrupted, which is no error.
+func TestStatsWatch(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		_ = json.NewEncoder(w).Encode(cache.Stats{Since: time.Now()})
+	}))
+	defer server.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	root := newRootCommand()
+	root.SetOut(&screens{left: 3, stop: stop})
+	root.SetArgs([]string{"stats", "--url", server.URL, "--watch", "--every", "100ms"})
+	if code := run(ctx, root); code != 0 || asked != 3 {
+		t.Errorf("exit code %d after %d screens", code, asked)
+	}
+}
+
+// What is no program of ours is said to be none.
+func TestVerbsAskOnlyOurs(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/html") {
+			fmt.Fprint(w, "<html>")
+			return
+		}
+		fmt.Fprint(w, `{"status": "ok"}`)
+	}))
+	defer server.Close()
+	for _, verb := range []string{"status", "stats"} {
+		for _, path := range []string{"", "/html"} {
+			code, stdout, stderr := call(t, verb, "--url", server.URL+path)
+			if code != 2 || stdout != "" || !strings.Contains(stderr, "not from package cache/httpcache") {
+				t.Errorf("%s %s: exit code %d\n%s%s", verb, path, code, stdout, stderr)
+			}
+		}
+	}
 }
