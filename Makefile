@@ -67,7 +67,7 @@ faults: setup ## break Redis, Postgres, network and processes, and check every r
 
 .PHONY: fuzz
 fuzz: ## look for input that breaks something: FOR=<time for each target>, make fuzz FOR=30s
-	@for pkg in ./cache ./cached ./internal/gen ./internal/gen/codingtest; do \
+	@for pkg in ./cache ./cache/httpcache ./cached ./internal/gen ./internal/gen/codingtest; do \
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FOR) $$pkg; \
@@ -92,7 +92,7 @@ model: ## search all interleavings of the protocol's model with Spin: docs/model
 
 .PHONY: test-unit
 test-unit: ## the tests that need no server
-	go test $(TESTFLAGS) ./cache ./cached ./internal/gen/...
+	go test $(TESTFLAGS) ./cache ./cache/httpcache ./cached ./internal/gen/...
 
 .PHONY: test-docker
 test-docker: ## an integration test on containers; builds its image, needs no registry

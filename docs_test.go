@@ -325,14 +325,14 @@ func TestDocumentsNameGoThatExists(t *testing.T) {
 	t.Parallel()
 	declared := make(map[string]bool) // "cache.Open", "Cache.Stats"
 	for pkg, dir := range map[string]string{
-		"cache": "cache", "pgfence": "cache/pgfence", "audit": "cache/audit", "cached": "cached", "repo": "repo",
+		"cache": "cache", "pgfence": "cache/pgfence", "audit": "cache/audit", "httpcache": "cache/httpcache", "cached": "cached", "repo": "repo",
 	} {
 		source(t, func(name string) bool {
 			return path.Dir(name) == dir && !strings.HasSuffix(name, "_test.go")
 		}, func(file *ast.File) { declare(declared, pkg, file) })
 	}
 	for _, d := range documents(t) {
-		each(`\b((?:cache|pgfence|audit|cached|repo)\.[A-Z]\w*)`, d.code, func(name string) {
+		each(`\b((?:cache|pgfence|audit|httpcache|cached|repo)\.[A-Z]\w*)`, d.code, func(name string) {
 			if !declared[name] {
 				t.Errorf("%s names %s, which is not declared", d.name, name)
 			}
@@ -399,6 +399,41 @@ func TestOperationsExplainEveryStatistic(t *testing.T) {
 			name := typ.Field(i).Tag.Get("json")
 			if !container[name] && !strings.Contains(string(text), "`"+name+"`") {
 				t.Errorf("docs/operations.md does not explain the statistic %s", name)
+			}
+		}
+	}
+}
+
+// Every variable of the environment is in the table, with its default.
+func TestOperationsExplainEveryVariable(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, err := cache.ParseEnv(nil, cache.NewGroup[int]("x", cache.GroupOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range env.Settings {
+		name := strings.ReplaceAll(s.Name, "CACHE_X_", "CACHE_<GROUP>_")
+		row := regexp.MustCompile("(?m)^\\|[^|]*`" + name + "`[^|]*\\|.*\\| (.*) \\|$").FindStringSubmatch(string(text))
+		if row == nil {
+			t.Errorf("docs/operations.md does not explain the variable %s", name)
+			continue
+		}
+		if s.Value == "" || name != s.Name {
+			continue
+		}
+		said := strings.Trim(row[1], "`")
+		again, err := cache.ParseEnv([]string{s.Name + "=" + said})
+		if err != nil {
+			t.Errorf("docs/operations.md gives %s the default %s: %v", name, said, err)
+			continue
+		}
+		for _, a := range again.Settings {
+			if a.Name == s.Name && a.Value != s.Value {
+				t.Errorf("docs/operations.md gives %s the default %s, it is %s", name, said, s.Value)
 			}
 		}
 	}

@@ -90,6 +90,7 @@ func newCache(s Store, o Options) *Cache {
 			_ = s.Close()
 		}
 	}
+	c.counts.since.Store(o.Clock.Now().UnixNano())
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.reads = newBreaker(c, "reads", readGrace)
 	c.writes = newBreaker(c, "writes", 0)

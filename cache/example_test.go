@@ -167,3 +167,25 @@ func Example_withoutRedis() {
 	fmt.Println(a.Owner, err, errors.Is(err, cachetest.ErrDown))
 	// Output: Ada <nil> false
 }
+
+// A bad value in the environment is an error that says what is allowed; what is good says where it comes from.
+func ExampleParseEnv() {
+	session := cache.NewGroup[int64]("session", cache.GroupOptions{})
+	_, err := cache.ParseEnv([]string{"CACHE_SESSION_TTL=soon"}, session)
+	fmt.Println(err)
+
+	env, err := cache.ParseEnv([]string{"CACHE_SESSION_TTL=1800", "REDIS_URL=redis://:secret@localhost:6379"}, session)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range env.Settings {
+		if s.Source == cache.FromEnvironment {
+			fmt.Println(s.Name, s.Value)
+		}
+	}
+	// Output:
+	// cache: environment variable CACHE_SESSION_TTL is "soon": want seconds or a duration, such as 1800, 30m or 250ms, of at least 1ms
+	// CACHE_SESSION_TTL 30m0s
+	// REDIS_URL redis://:xxxxx@localhost:6379
+}

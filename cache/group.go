@@ -68,13 +68,16 @@ type GroupOptions struct {
 	//
 	// Defaults to none.
 	Near time.Duration
+
+	modeSet bool // an entry of Options.Groups whose Mode counts even if it is Fenced; see ParseEnv
 }
 
 // group is the immutable description that Group values share.
 type group struct {
 	name    string
 	arity   int
-	mutable bool // a key part may be changed by its owner: see Hit.Mutable
+	types   []reflect.Type // of the parts; nil: see NamedGroup
+	mutable bool           // a key part may be changed by its owner: see Hit.Mutable
 	opts    GroupOptions
 	last    atomic.Pointer[groupState] // of the cache that used it first or last: most programs have one
 }
@@ -89,7 +92,7 @@ func newGroup(name string, o GroupOptions, parts ...reflect.Type) *group {
 	if o.Near < 0 || o.Near > 0 && o.Mode == Strict {
 		panic(fmt.Sprintf("cache: group %q: Near must not be negative, and a strict group has none, got %s", name, o.Near))
 	}
-	return &group{name: name, arity: len(parts), mutable: slices.ContainsFunc(parts, isMutableType), opts: o}
+	return &group{name: name, arity: len(parts), types: parts, mutable: slices.ContainsFunc(parts, isMutableType), opts: o}
 }
 
 func (g *group) key(parts ...any) Key {

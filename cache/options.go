@@ -24,6 +24,11 @@ type Options struct {
 	// Defaults to 300 s.
 	DefaultTTL time.Duration
 
+	// DefaultMode is the mode of groups that say nothing of it, or Fenced.
+	//
+	// Defaults to Fenced.
+	DefaultMode Mode
+
 	// NegativeTTL bounds the life of a key that holds a cached "no row". The group's TTL wins when it is shorter.
 	//
 	// Defaults to 30 s.
@@ -170,13 +175,11 @@ func (o Options) codec() Codec {
 const minFenceTTL = 30 * time.Second
 
 func (o Options) validate() error {
-	if len(o.Namespace) > 64 {
-		return fmt.Errorf("cache: Options.Namespace: at most 64 characters, got %d", len(o.Namespace))
+	if err := checkNamespace(o.Namespace); err != nil {
+		return err
 	}
-	for i := range len(o.Namespace) {
-		if c := o.Namespace[i]; !isAlnum(c) && !strings.ContainsRune("_.:-", rune(c)) {
-			return fmt.Errorf("cache: Options.Namespace %q: want only letters, digits and _ . : -", o.Namespace)
-		}
+	if o.DefaultMode > AfterCommit {
+		return fmt.Errorf("cache: Options.DefaultMode %d is unknown", o.DefaultMode)
 	}
 	for _, d := range []struct {
 		name       string
@@ -222,14 +225,29 @@ func (o Options) validate() error {
 	return nil
 }
 
+func checkNamespace(s string) error {
+	if len(s) > 64 {
+		return fmt.Errorf("cache: Options.Namespace: at most 64 characters, got %d", len(s))
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlnum(c) && !strings.ContainsRune("_.:-", rune(c)) {
+			return fmt.Errorf("cache: Options.Namespace %q: want only letters, digits and _ . : -", s)
+		}
+	}
+	return nil
+}
+
 // groupOptions merges what a group says of itself with what the options say of it.
 func (o Options) groupOptions(g *group) GroupOptions {
 	out, over := g.opts, o.Groups[g.name]
 	if over.TTL != 0 {
 		out.TTL = over.TTL
 	}
-	if over.Mode != Fenced {
+	switch {
+	case over.Mode != Fenced || over.modeSet:
 		out.Mode = over.Mode
+	case out.Mode == Fenced:
+		out.Mode = o.DefaultMode
 	}
 	out.NegativeOff = out.NegativeOff || over.NegativeOff
 	if over.Near != 0 {

@@ -32,6 +32,7 @@ func TestOptionsAreValidated(t *testing.T) {
 		"Options.Replicas must be at least 0, got -1":                    {Replicas: -1},
 		`Options.Groups: cache: group name "a-b": want letters`:          {Groups: map[string]cache.GroupOptions{"a-b": {}}},
 		`Options.Groups["a"].TTL must not be negative, got -1s`:          {Groups: map[string]cache.GroupOptions{"a": {TTL: -time.Second}}},
+		"Options.DefaultMode 9 is unknown":                               {DefaultMode: 9},
 		`Options.Groups["a"].Mode 9 is unknown`:                          {Groups: map[string]cache.GroupOptions{"a": {Mode: 9}}},
 		`Options.Groups: cache: group name "": want 1 to 64 characters`:  {Groups: map[string]cache.GroupOptions{"": {}}},
 	} {
@@ -64,6 +65,15 @@ func TestOptionsOfGroups(t *testing.T) {
 			t.Errorf("%s: got %s, %s", name, got.TTL, got.Mode)
 		}
 	}
+	_ = c.Close()
+
+	// A default mode is for those that say nothing.
+	c = w.process(cache.Options{DefaultMode: cache.AfterCommit})
+	for _, g := range []cache.Group[int64]{users, strict} {
+		_, _ = w.readCtx(t.Context(), c, g, 1)
+	}
+	equal(t, "default mode", c.Stats().Groups["users"].Mode, "aftercommit")
+	equal(t, "own mode", c.Stats().Groups["strict"].Mode, "strict")
 	_ = c.Close()
 }
 
@@ -179,6 +189,7 @@ func TestOpenNeverDials(t *testing.T) {
 	for _, url := range []string{
 		"redis://localhost:1/3", "rediss://user:password@localhost:1", "unix:///nonexistent/redis.sock?db=2",
 		"redis://localhost:1?cluster=true&addr=localhost:2", "rediss://localhost:1?cluster=true",
+		"redis://localhost:1?master_name=m&addr=localhost:2&username=u&password=p", "rediss://u:p@localhost:1/1?master_name=m",
 	} {
 		c, err := cache.Open(url, cache.Options{})
 		if err != nil {

@@ -35,7 +35,9 @@ var (
 // Open returns a cache over the Redis at a URL: redis://, rediss:// or unix://, as redis.ParseURL reads it, with the client
 // settings that the cache needs. It never dials: Redis may be absent, and comes into use when it is there.
 //
-// A cluster's URL is redis:// or rediss:// with "cluster=true" and further nodes as "addr=host:port" in its query.
+// A cluster's URL is redis:// or rediss:// with "cluster=true" and further nodes as "addr=host:port" in its query. That of
+// sentinels has "master_name=" and further sentinels as "addr=host:port"; its user and password are those of the sentinels,
+// and the ones of Redis are "username=" and "password=", as redis.ParseFailoverURL reads it.
 func Open(rawURL string, o Options) (*Cache, error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
@@ -106,6 +108,9 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 		}
 		return rdb, nil
 	}
+	if u, err := url.Parse(rawURL); err == nil && u.Query().Has("master_name") {
+		return openFailoverClient(rawURL, limit, o)
+	}
 	opts, err := redis.ParseURL(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("cache: reading the Redis URL: %w", redactURL(rawURL, err))
@@ -125,6 +130,37 @@ func openClient(rawURL string, o Options) (redis.UniversalClient, error) {
 		opts.TLSConfig.MinVersion = tls.VersionTLS12
 	}
 	rdb := redis.NewClient(opts)
+	if err := checkClient(rdb, o); err != nil {
+		_ = rdb.Close()
+		return nil, err
+	}
+	return rdb, nil
+}
+
+// openFailoverClient returns a client that asks sentinels where the master is.
+func openFailoverClient(rawURL string, limit time.Duration, o Options) (redis.UniversalClient, error) {
+	opts, err := redis.ParseFailoverURL(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("cache: reading the Redis URL: %w", redactURL(rawURL, err))
+	}
+	switch {
+	case opts.MasterName == "":
+		return nil, errors.New("cache: reading the Redis URL: master_name is empty: want the name that the sentinels have for the master")
+	case opts.ReplicaOnly, opts.UseDisconnectedReplicas, opts.RouteByLatency, opts.RouteRandomly:
+		return nil, errors.New("cache: reading the Redis URL: it sends commands to replicas, which lag: want neither replica_only, " +
+			"use_disconnected_replicas, route_by_latency nor route_randomly")
+	}
+	if err := checkSizes(opts.PoolSize, opts.MinIdleConns, opts.MaxIdleConns, opts.MaxActiveConns, opts.MaxRetries); err != nil {
+		return nil, err
+	}
+	opts.ContextTimeoutEnabled = true
+	for _, t := range []*time.Duration{&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout, &opts.PoolTimeout} {
+		setDefault(t, limit)
+	}
+	setDefault(&opts.MaxRetries, 1)
+	setDefault(&opts.DialerRetries, 1)
+	opts.DisableIdentity = true
+	rdb := redis.NewFailoverClient(opts)
 	if err := checkClient(rdb, o); err != nil {
 		_ = rdb.Close()
 		return nil, err
@@ -171,6 +207,11 @@ func redactURL(rawURL string, err error) error {
 			text = strings.ReplaceAll(text, url.QueryEscape(pw), "xxxxx")
 		}
 		text = strings.ReplaceAll(text, rawURL, u.Redacted())
+		for _, pw := range u.Query()["password"] { // of Redis behind sentinels
+			if pw != "" {
+				text = strings.ReplaceAll(text, pw, "xxxxx")
+			}
+		}
 	default:
 		text = strings.ReplaceAll(text, strconv.Quote(rawURL), "the URL")
 		text = strings.ReplaceAll(text, rawURL, "the URL")

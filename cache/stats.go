@@ -8,10 +8,16 @@ import (
 
 // Stats are counts since the cache was made, or since ResetStats.
 type Stats struct {
+	// Since is when the counts began.
+	Since time.Time `json:"since"`
+
 	Groups map[string]GroupStats `json:"groups"`
 
 	// Errors counts by class what went wrong between the cache and Redis, and with values; see ErrorClass.
 	Errors map[string]uint64 `json:"errors"`
+
+	// LastErrors has the last error of each class.
+	LastErrors map[string]LastError `json:"last_errors"`
 
 	// MarkersLost counts fences that were gone before their write took them away: evicted, lost in a failover, or run out.
 	MarkersLost uint64 `json:"markers_lost"`
@@ -31,6 +37,13 @@ type Stats struct {
 	// NearConnected says that this process hears of invalidations in groups with GroupOptions.Near. Without it their copies end by
 	// their age alone.
 	NearConnected bool `json:"near_connected"`
+}
+
+// LastError is the last error of a class. It holds no key, argument or value.
+type LastError struct {
+	At    time.Time `json:"at"`
+	Doing string    `json:"doing"`
+	Text  string    `json:"text"`
 }
 
 // GroupStats are the counts of one group.
@@ -146,8 +159,11 @@ type counts struct {
 	errors                                [len(errorClassNames)]atomic.Uint64
 	markersLost, cellsRefused, overloaded atomic.Uint64
 
+	since atomic.Int64 // in ns since 1970
+
 	logMu  sync.Mutex
 	logged [len(errorClassNames)]time.Time
+	last   [len(errorClassNames)]LastError
 }
 
 // logEvery is the least time between two log lines of one class of error.
@@ -165,6 +181,7 @@ func (c *Cache) failed(doing string, err error) {
 	if due {
 		c.counts.logged[class] = now
 	}
+	c.counts.last[class] = LastError{now, doing, redactError(err)}
 	c.counts.logMu.Unlock()
 	if due {
 		c.opts.Logger.Warn("cache: "+doing, "class", class.String(), "error", redactError(err))
@@ -188,8 +205,10 @@ func redactError(err error) string {
 // Stats returns the counts of this process.
 func (c *Cache) Stats() Stats {
 	s := Stats{
+		Since:        time.Unix(0, c.counts.since.Load()),
 		Groups:       make(map[string]GroupStats),
 		Errors:       make(map[string]uint64),
+		LastErrors:   make(map[string]LastError),
 		MarkersLost:  c.counts.markersLost.Load(),
 		CellsRefused: c.counts.cellsRefused.Load(),
 		Overloaded:   c.counts.overloaded.Load(),
@@ -203,6 +222,13 @@ func (c *Cache) Stats() Stats {
 			s.Errors[ErrorClass(i).String()] = n
 		}
 	}
+	c.counts.logMu.Lock()
+	for class, last := range c.counts.last {
+		if !last.At.IsZero() {
+			s.LastErrors[ErrorClass(class).String()] = last
+		}
+	}
+	c.counts.logMu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, g := range c.byName {
@@ -227,8 +253,12 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// ResetStats sets all counts to zero.
+// ResetStats sets all counts to zero, and forgets the last errors.
 func (c *Cache) ResetStats() {
+	c.counts.since.Store(c.opts.Clock.Now().UnixNano())
+	c.counts.logMu.Lock()
+	clear(c.counts.last[:])
+	c.counts.logMu.Unlock()
 	for i := range c.counts.errors {
 		c.counts.errors[i].Store(0)
 	}

@@ -62,6 +62,26 @@ var (
 	UserSessionToken = cache.NewGroup[string]("user_session_token", cache.GroupOptions{})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		AuthConfig,
+		CBT,
+		Device,
+		DeviceList,
+		Message,
+		Prompt,
+		PromptList,
+		Report,
+		Session,
+		SessionList,
+		SessionReports,
+		UserSession,
+		UserSessionList,
+		UserSessionToken,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

@@ -34,6 +34,7 @@ func TestFloorsHold(t *testing.T) {
 		{"/cache/wire", append([]string{"github.com/jackc", module + "/repo", module + "/cached"}, append(telemetry, command...)...)},
 		{"/cache/cachetest", append([]string{"github.com/jackc", module + "/repo", module + "/cached"}, append(telemetry, command...)...)},
 		{"/cache/audit", append([]string{"github.com/jackc", module + "/repo", module + "/cached"}, append(telemetry, command...)...)},
+		{"/cache/httpcache", append([]string{"github.com/jackc", module + "/repo", module + "/cached"}, append(telemetry, command...)...)},
 		{"/cached", append([]string{module + "/db"}, append(telemetry, command...)...)},
 	} {
 		for _, dep := range deps(floor.pkg) {

@@ -49,6 +49,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newInitCommand(), newGenerateCommand(), newCheckCommand(), newExplainCommand(), newDemoCommand(), newFaultsCommand(), newAuditCommand(), newServersCommand())
+	root.AddCommand(newInitCommand(), newGenerateCommand(), newCheckCommand(), newExplainCommand(), newDemoCommand(), newFaultsCommand(), newAuditCommand(), newServersCommand(),
+		newConfigCommand(), newServeCommand(), newStatusCommand(), newStatsCommand(), newInvalidateCommand(), newInspectCommand())
 	return root
 }

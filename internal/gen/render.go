@@ -260,7 +260,7 @@ func (r *renderer) names() {
 		r.reserved[imp.Name()] = true
 	}
 	r.reserved[r.p.src.pkg.Name()] = true
-	taken := map[string]string{"Queries": "", "New": ""}
+	taken := map[string]string{"Queries": "", "New": "", "Groups": ""}
 	r.nameInterfaces(taken)
 	for _, g := range r.p.groups {
 		name := r.camel(g.name)
@@ -918,6 +918,17 @@ func (f *goFile) appendKeys(ks []keyCode, fail string) {
 	}
 }
 
+// groupList writes the function that lists the groups, for what an operator does by name.
+func (f *goFile) groupList() {
+	cache := f.cache()
+	f.printf("// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.\n")
+	f.printf("func Groups() []%s.AnyGroup {\nreturn []%s.AnyGroup{\n", cache, cache)
+	for _, g := range f.r.p.groups {
+		f.printf("%s,\n", f.r.groups[g.name])
+	}
+	f.printf("}\n}\n\n")
+}
+
 // dbFile writes db.go: groups, Queries, transactions, and the statements that
 // are known when they come round the decorator.
 func (f *goFile) dbFile() {
@@ -947,6 +958,7 @@ func (f *goFile) dbFile() {
 				f.groupOptions(g))
 		}
 		f.printf(")\n\n")
+		f.groupList()
 	}
 	f.printf("// Queries has the methods of *%s.Queries. Cached reads are answered from the cache; a write that changes them\n"+
 		"// invalidates them around its commit; everything else goes to Postgres as it is.\n", repo)

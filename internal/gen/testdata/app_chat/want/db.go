@@ -61,6 +61,26 @@ var (
 	WorkspaceSlug = cache.NewGroup[string]("workspace_slug", cache.GroupOptions{})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		Channel,
+		ChannelMessages,
+		ChannelName,
+		Membership,
+		Message,
+		Pins,
+		Sidebar,
+		Thread,
+		Unread,
+		User,
+		UserHandle,
+		WorkspaceChannels,
+		WorkspaceMembers,
+		WorkspaceSlug,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

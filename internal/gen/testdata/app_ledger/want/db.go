@@ -69,6 +69,28 @@ var (
 	TransferKey = cache.NewGroup[string]("transfer_key", cache.GroupOptions{TTL: 24 * time.Hour, NegativeOff: true})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		Account,
+		AccountHolder,
+		AccountLimits,
+		AccountNumber,
+		AccountTransfers,
+		Holder,
+		HolderAccounts,
+		HolderExternal,
+		HolderTax,
+		Holds,
+		Outgoing,
+		Postings,
+		Rate,
+		Statement,
+		Transfer,
+		TransferKey,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

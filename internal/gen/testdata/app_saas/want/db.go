@@ -71,6 +71,29 @@ var (
 	TenantSlug = cache.NewGroup[string]("tenant_slug", cache.GroupOptions{TTL: time.Hour})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		Account,
+		AccountEmail,
+		APIKey,
+		Flags,
+		MyTasks,
+		Project,
+		ProjectKey,
+		ProjectTasks,
+		Task,
+		TaskComments,
+		TaskNumber,
+		TaskWatchers,
+		Tenant,
+		TenantAccounts,
+		TenantDashboard,
+		TenantProjects,
+		TenantSlug,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

@@ -59,6 +59,25 @@ var (
 	Stock = cache.NewGroup[uuid.UUID]("stock", cache.GroupOptions{TTL: 10 * time.Second})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		Cart,
+		Category,
+		CategoryProducts,
+		Customer,
+		CustomerAddresses,
+		CustomerEmail,
+		CustomerOrders,
+		Order,
+		OrderNumber,
+		Product,
+		ProductReviews,
+		ProductSlug,
+		Stock,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

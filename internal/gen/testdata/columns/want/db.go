@@ -30,6 +30,16 @@ var (
 	WholeItem = cache.NewGroup[int64]("whole_item", cache.GroupOptions{})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		HasItem,
+		Item,
+		ShopTotal,
+		WholeItem,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

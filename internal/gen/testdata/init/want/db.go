@@ -31,6 +31,16 @@ var (
 	PriceByBookAndCountry = cache.NewGroup2[int64, string]("price_by_book_and_country", cache.GroupOptions{TTL: 30 * time.Minute})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		Author,
+		AuthorByEmail,
+		Book,
+		PriceByBookAndCountry,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

@@ -40,6 +40,19 @@ var (
 	TeamState = cache.NewGroup3[pgtype.Bool, pgtype.Int4, pgtype.UUID]("team_state", cache.GroupOptions{})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		Person,
+		Team,
+		TeamCount,
+		TeamMood,
+		TeamOpened,
+		TeamPeople,
+		TeamState,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }

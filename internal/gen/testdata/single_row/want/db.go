@@ -33,6 +33,17 @@ var (
 	TenantMembers = cache.NewGroup[uuid.UUID]("tenant_members", cache.GroupOptions{})
 )
 
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		CustomerOrders,
+		Job,
+		Queue,
+		Task,
+		TenantMembers,
+	}
+}
+
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
 type Queries struct{ db *pgfence.DB }
