@@ -195,7 +195,7 @@ func (h Hit) load(ctx context.Context) (a answer, comparable bool, err error) {
 				err = fmt.Errorf("cache: the load panicked: %v", p)
 			}
 		}()
-		err = r.load(ctx)
+		err = r.source.load(ctx)
 	}()
 	<-done
 	negative := err != nil && r.isNoRows(err)
@@ -254,11 +254,9 @@ func offer[T any](a Auditor, r *read, mutable bool, load func(context.Context) (
 	a.Offer(Hit{
 		Group: gs.name, Query: qs.name, Cell: ref, Mutable: mutable || key.group.mutable,
 		read: func() *read {
-			value := new(T)
-			return &read{c: c, gs: gs, qs: qs, key: key, ref: ref, value: value, load: func(ctx context.Context) (err error) {
-				*value, err = load(ctx)
-				return err
-			}}
+			r := newRead(c, gs, qs, key, load)
+			r.ref = ref
+			return &r.read
 		},
 	})
 }

@@ -11,7 +11,7 @@ import (
 // source two loads at a time and nobody is told something old.
 type slots struct {
 	mu sync.Mutex
-	m  map[CellRef]*slot
+	m  map[CellRef]slot // of the cells that a load runs for
 }
 
 type slot struct {
@@ -92,14 +92,14 @@ func (r *read) runSlot(ctx context.Context, b *batch) (err error) {
 			close(b.done)
 		}
 	}()
-	var ls loadState
-	ran, err := r.loadBounded(ctx, &ls, start)
+	r.fallbackState.noFill.Store(false)
+	ran, err := r.loadBounded(ctx, &r.fallbackState, start)
 	if b == nil || b.joiners == 0 || !ran || ctx.Err() != nil {
 		return err
 	}
 	e, encErr := r.encode(err)
 	switch {
-	case ls.noFill.Load():
+	case r.fallbackState.noFill.Load():
 		b.alone = true
 	case encErr == nil:
 		b.entry, b.shared = e, true
@@ -147,16 +147,17 @@ const (
 func (s *slots) enter(ref CellRef) (*batch, slotState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sl := s.m[ref]
-	if sl == nil {
+	sl, runs := s.m[ref]
+	if !runs {
 		if s.m == nil {
-			s.m = make(map[CellRef]*slot)
+			s.m = make(map[CellRef]slot)
 		}
-		s.m[ref] = &slot{}
+		s.m[ref] = slot{}
 		return nil, slotFree
 	}
 	if sl.next == nil {
 		sl.next = &batch{turn: make(chan struct{}), done: make(chan struct{})}
+		s.m[ref] = sl
 		return sl.next, slotLeads
 	}
 	sl.next.joiners++
@@ -169,7 +170,7 @@ func (s *slots) start(ref CellRef, b *batch) {
 	defer s.mu.Unlock()
 	b.started = true
 	if sl := s.m[ref]; sl.next == b {
-		sl.next = nil
+		s.m[ref] = slot{}
 	}
 }
 
@@ -197,8 +198,7 @@ func (s *slots) pass(ref CellRef) {
 // leave is called by a batch's leader that does not wait for its turn any more. Its joiners start over.
 func (s *slots) leave(ref CellRef, b *batch) {
 	s.mu.Lock()
-	sl := s.m[ref]
-	sl.next = nil
+	s.m[ref] = slot{}
 	select {
 	case <-b.turn: // the turn had come: pass it on
 		s.pass(ref)

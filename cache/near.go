@@ -122,36 +122,39 @@ func Near[T any](ctx context.Context, c *Cache, key Key, cell Cell[T]) (value T,
 		return value, false, nil
 	}
 	gs := c.group(key.group)
-	if gs.opts.Near == 0 || cell.err != nil || c.closed.Load() || Loading(ctx) || c.pending.has(key, gs) {
+	if gs.opts.Near == 0 || cell.err != nil || c.closed.Load() || Loading(ctx) || c.pending.len() > 0 && c.pending.has(key, gs) {
 		return value, false, nil
 	}
 	qs := queryOf(c, cell.query, gs)
-	if value, err, ok = nearRead(c, qs, key, cell); ok {
+	if value, ok, err = nearRead(c, qs, &key, cell); ok {
 		c.nearTell(ctx, gs, qs)
 	}
 	return value, ok, err
 }
 
 // nearRead looks for a copy.
-func nearRead[T any](c *Cache, qs *queryState, key Key, cell Cell[T]) (value T, err error, ok bool) {
+func nearRead[T any](c *Cache, qs *queryState, key *Key, cell Cell[T]) (value T, ok bool, err error) {
 	c.near.begin()
-	e := c.near.get(qs, &key, cell.args)
+	e := c.near.get(qs, key, cell.args)
 	switch {
 	case e == nil:
-		return value, nil, false
+		return value, false, nil
 	case e.negative:
-		err = qs.opts.NoRows
-	case e.value != nil:
-		value = *e.value.(*T)
-		if !qs.flat && detach(cell.query.coding, &value) != nil {
-			var zero T
-			return zero, nil, false
-		}
-	case unmarshal(qs.codec, e.payload, &value) != nil:
-		var zero T
-		return zero, nil, false
+		return value, true, qs.opts.NoRows
+	case qs.flat:
+		return *e.value.(*T), true, nil
 	}
-	return value, err, true
+	own := new(T)
+	if e.value != nil {
+		*own = *e.value.(*T)
+		err = detach(cell.query.coding, own)
+	} else {
+		err = unmarshal(qs.codec, e.payload, own)
+	}
+	if err != nil {
+		return value, false, nil
+	}
+	return *own, true, nil
 }
 
 // nearTell counts a read that a copy has answered. It takes too little time to be measured.

@@ -27,19 +27,8 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 	if v, ok, err := Near(ctx, c, key, cell); ok {
 		return v, err
 	}
-	value := new(T)
-	r := &read{
-		c:      c,
-		gs:     gs,
-		qs:     qs,
-		key:    key,
-		budget: c.opts.RedisBudget,
-		value:  value,
-		load: func(ctx context.Context) (err error) {
-			*value, err = load(ctx)
-			return err
-		},
-	}
+	r := newRead(c, gs, qs, key, load)
+	r.budget = c.opts.RedisBudget
 	r.ref = CellRef{Key: key.redis(gs.prefix), Field: r.qs.field + cell.args}
 
 	start := c.opts.Clock.Now()
@@ -50,17 +39,17 @@ func Read[T any](ctx context.Context, c *Cache, key Key, cell Cell[T], load func
 	})
 	if outcome.fromCell() {
 		if gs.opts.Near > 0 {
-			nearKeep(r, cell, value)
+			nearKeep(&r.read, cell, &r.result)
 		}
 		if a := c.opts.Auditor; a != nil && a.Wants() {
-			offer(a, r, cell.mutable, load)
+			offer(a, &r.read, cell.mutable, load)
 		}
 	}
-	if r.abandoned { // the load goes on and may still write to *value
+	if r.abandoned { // the load goes on and may still write to the result
 		var zero T
 		return zero, err
 	}
-	return *value, err
+	return r.result, err
 }
 
 // readSource serves a read that has no business with Redis. Nothing is said of it to an observer when the cache is disabled.
@@ -97,9 +86,34 @@ type read struct {
 	ticket nearTicket    // of the last look at the cell, in a group with GroupOptions.Near
 	entry  entry         // that a hit was made of
 
-	value     any                             // *T
-	load      func(ctx context.Context) error // sets *value
-	abandoned bool                            // the caller left while the load that sets *value was running
+	value     any    // *T
+	source    source // sets *value
+	abandoned bool   // the caller left while the load that sets *value was running
+
+	fallbackState loadState // of the load of a fallback
+}
+
+// source asks for what a read is about.
+type source interface {
+	load(ctx context.Context) error
+}
+
+// typedRead is a read with its result and its load, in one piece of memory.
+type typedRead[T any] struct {
+	read
+	result T
+	from   func(context.Context) (T, error)
+}
+
+func newRead[T any](c *Cache, gs *groupState, qs *queryState, key Key, from func(context.Context) (T, error)) *typedRead[T] {
+	r := &typedRead[T]{read: read{c: c, gs: gs, qs: qs, key: key}, from: from}
+	r.value, r.source = &r.result, r
+	return r
+}
+
+func (r *typedRead[T]) load(ctx context.Context) (err error) {
+	r.result, err = r.from(ctx)
+	return err
 }
 
 // maxAttempts bounds how often a read starts over because a value that it waited for could not be shared.
@@ -518,7 +532,7 @@ func (r *read) poll(ctx context.Context, pause *time.Duration) ([]byte, error) {
 // runLoad runs the load and counts it.
 func (r *read) runLoad(ctx context.Context) error {
 	r.qs.counts.loads.Add(1)
-	return r.load(ctx)
+	return r.source.load(ctx)
 }
 
 // awaitOwn waits for the flight that the caller leads.

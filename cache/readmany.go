@@ -51,7 +51,7 @@ func ReadMany[K comparable, T any](
 		}
 		b.items[i], b.byMember[k] = it, it
 		if near && !key.IsVoid() && !c.pending.has(key, gs) {
-			if rows, _, ok := nearRead(c, b.qs, key, cell); ok {
+			if rows, ok, _ := nearRead(c, b.qs, &key, cell); ok {
 				it.rows, it.done, it.outcome = rows, true, ReadNear
 			}
 		}

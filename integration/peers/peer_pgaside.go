@@ -15,37 +15,44 @@ import (
 	"github.com/pgaside/pgaside/integration/peers/repo"
 )
 
-// nearGroups is the one place where the in-process tier comes in: what Options.Groups has to say for the group "item" to have
-// one. While it returns nil there is no row "pgaside near".
-func nearGroups() map[string]cache.GroupOptions { return nil }
-
 // pgasidePeers are pgaside with all that it promises: fenced groups, pgfence over the pool, the breaker, default options. The
 // decorator is generated from queries.sql as a user's is.
 func pgasidePeers() []maker {
-	makers := []maker{{
-		name: "pgaside", gives: typed, does: []string{"hit", "throughput", "miss", "batch-hits", "batch-misses", "herd", "write", "memory"},
-		make: func(_ context.Context, w *world) (*peer, error) { return newPgaside(w, nil) },
-	}}
-	if near := nearGroups(); near != nil {
-		makers = append(makers, maker{
-			name: "pgaside near", gives: typed, does: []string{"near", "herd"},
-			make: func(_ context.Context, w *world) (*peer, error) { return newPgaside(w, near) },
-		})
+	getItem := func(ctx context.Context, q *cached.Queries, id uuid.UUID) (string, error) {
+		row, err := q.GetItem(ctx, id)
+		return row.Title, err
 	}
-	return makers
+	getCard := func(ctx context.Context, q *cached.Queries, id uuid.UUID) (string, error) {
+		row, err := q.GetCard(ctx, id)
+		return row.Title, err
+	}
+	return []maker{
+		{
+			name: "pgaside", gives: typed, does: []string{"hit", "throughput", "miss", "batch-hits", "batch-misses", "herd", "write", "memory"},
+			make: func(_ context.Context, w *world) (*peer, error) { return newPgaside(w, nil, getItem) },
+		},
+		{
+			name: "pgaside near", gives: typed, does: []string{"near"},
+			make: func(_ context.Context, w *world) (*peer, error) { return newPgaside(w, nil, getCard) },
+		},
+		{
+			// Declared at run time, so that the decorator is not made for it; and each reader gets a copy of the jsonb.
+			name: "pgaside near by Options, with jsonb", gives: typed, does: []string{"near"},
+			make: func(_ context.Context, w *world) (*peer, error) {
+				return newPgaside(w, map[string]cache.GroupOptions{"item": {Near: ttl}}, getItem)
+			},
+		},
+	}
 }
 
-func newPgaside(w *world, groups map[string]cache.GroupOptions) (*peer, error) {
+func newPgaside(w *world, groups map[string]cache.GroupOptions, get func(context.Context, *cached.Queries, uuid.UUID) (string, error)) (*peer, error) {
 	c, err := w.openCache(groups)
 	if err != nil {
 		return nil, err
 	}
 	q := cached.New(w.pool, c)
 	return &peer{
-		get: func(ctx context.Context, i int) (string, error) {
-			row, err := q.GetItem(ctx, w.data.rows[i].ID)
-			return row.Title, err
-		},
+		get: func(ctx context.Context, i int) (string, error) { return get(ctx, q, w.data.rows[i].ID) },
 		getMany: func(ctx context.Context, rows []int) (int, error) {
 			ids := make([]uuid.UUID, len(rows))
 			for n, i := range rows {

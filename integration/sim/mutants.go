@@ -310,14 +310,6 @@ var Mutants = []Mutant{
 	{"near-ageless", "4.11.18", "a copy in the process is used until somebody says that it has changed", []Edit{
 		{nearGo, `n.now()-e.ticket.at >= g.opts.Near {`, `n.now()-e.ticket.at >= g.opts.Near && !MUTANT {`},
 	}},
-	{"near-renewed", "4.11.18", "the age of a copy is counted from when it was last used", []Edit{
-		{nearGo, `	known := g.epoch.known.Load()
-	return known == nil || known.stamp == e.stamp`, `	if MUTANT {
-		e.ticket.at = n.now()
-	}
-	known := g.epoch.known.Load()
-	return known == nil || known.stamp == e.stamp`},
-	}},
 	{"near-no-ticket", "4.11.18", "a copy is used although its key was dropped after the cell was read", []Edit{
 		{nearGo, `	if e.ticket.place.Load() != e.ticket.drop || `, `	if e.ticket.place.Load() != e.ticket.drop && !MUTANT || `},
 	}},
@@ -328,26 +320,6 @@ var Mutants = []Mutant{
 		r.ticket.at = at
 	}
 	e := &nearCopy{gs: r.gs, qs: r.qs,`},
-	}},
-	{"near-dropped-before-only", "4.11.18", "a write drops its process's copies before its fence is there, and not after", []Edit{
-		{nearGo, `	defer c.dropNear(reqs)
-`, `	if !MUTANT {
-		defer c.dropNear(reqs)
-	}
-`},
-		{writeGo, `func (w *write) dropNear() {
-`, `func (w *write) dropNear() {
-	if MUTANT {
-		return
-	}
-`},
-	}},
-	{"near-kept-over-outage", "4.11.18", "copies from before Redis was lost are used when it is back", []Edit{
-		{breakerGo, `	c.near.flush()
-`, `	if !MUTANT {
-		c.near.flush()
-	}
-`},
 	}},
 	{"fill-without-lease", weakening, "a fill is stored whatever has become of its lease", []Edit{
 		{storeGo, `	if h == nil || !bytes.Equal(h.fields[r.Field], r.Lease) {

@@ -19,9 +19,20 @@ import (
 
 // The groups of cached entries.
 var (
+	// Card is card(id): GetCard.
+	Card = cache.NewGroup[uuid.UUID]("card", cache.GroupOptions{TTL: time.Hour, Near: time.Hour})
+
 	// Item is item(id): GetItem, ListItems.
 	Item = cache.NewGroup[uuid.UUID]("item", cache.GroupOptions{TTL: time.Hour})
 )
+
+// Groups returns all groups, for cache.OptionsFromEnv and for handlers that name them.
+func Groups() []cache.AnyGroup {
+	return []cache.AnyGroup{
+		Card,
+		Item,
+	}
+}
 
 // Queries has the methods of *repo.Queries. Cached reads are answered from the cache; a write that changes them
 // invalidates them around its commit; everything else goes to Postgres as it is.
@@ -64,11 +75,12 @@ func (q *Queries) DB() pgfence.DBTX {
 // statements is what pgfence knows of each query that comes round Queries, by the name in its SQL.
 var statements = pgfence.Statements{
 	ByName: map[string]pgfence.Statement{
+		"GetCard":    {},
 		"GetItem":    {},
 		"ListItems":  {},
 		"RenameItem": {Write: true, Keys: renameItemKeys},
 	},
-	Tables: []string{"items"},
+	Tables: []string{"cards", "items"},
 }
 
 // keyList collects keys, and the first error.

@@ -18,6 +18,7 @@ type QueryRepository interface {
 	GetItem(ctx context.Context, id uuid.UUID) (repo.Item, error)
 	ListItems(ctx context.Context, ids []uuid.UUID) ([]repo.Item, error)
 	RenameItem(ctx context.Context, arg repo.RenameItemParams) error
+	GetCard(ctx context.Context, id uuid.UUID) (repo.Card, error)
 }
 
 var (
@@ -25,7 +26,7 @@ var (
 	_ QueryRepository = (*Queries)(nil)
 )
 
-var getItem = cache.NewQuery[repo.Item]("GetItem", "de6a756b73f4", cache.QueryOptions{NoRows: pgx.ErrNoRows})
+var getItem = cache.NewCodedQuery("GetItem", "b833183c6e39", cache.QueryOptions{NoRows: pgx.ErrNoRows}, itemCoding)
 
 // GetItem returns one row.
 func (q *Queries) GetItem(ctx context.Context, id uuid.UUID) (repo.Item, error) {
@@ -34,7 +35,7 @@ func (q *Queries) GetItem(ctx context.Context, id uuid.UUID) (repo.Item, error) 
 	})
 }
 
-var listItems = cache.NewQuery[[]repo.Item]("ListItems", "ca28a5721ccc", cache.QueryOptions{NilWhenEmpty: true})
+var listItems = cache.NewCodedQuery("ListItems", "5224d23c372f", cache.QueryOptions{NilWhenEmpty: true}, itemListCoding)
 
 // ListItems returns those of the given rows that exist, in no order.
 func (q *Queries) ListItems(ctx context.Context, ids []uuid.UUID) ([]repo.Item, error) {
@@ -49,5 +50,18 @@ func (q *Queries) ListItems(ctx context.Context, ids []uuid.UUID) ([]repo.Item, 
 func (q *Queries) RenameItem(ctx context.Context, arg repo.RenameItemParams) error {
 	return pgfence.Exec(ctx, q.db, func(ctx context.Context, db pgfence.DBTX) ([]cache.Key, error) {
 		return []cache.Key{Item.Key(arg.ID)}, repo.New(db).RenameItem(ctx, arg)
+	})
+}
+
+var getCard = cache.NewCodedQuery("GetCard", "b3c8f087078c", cache.QueryOptions{NoRows: pgx.ErrNoRows}, cardCoding)
+
+// GetCard returns a row without metadata, from the memory of the process if it is there.
+func (q *Queries) GetCard(ctx context.Context, id uuid.UUID) (repo.Card, error) {
+	key, cell := Card.Key(id), getCard.Cell()
+	if v, ok, err := pgfence.Near(ctx, q.db, key, cell); ok {
+		return v, err
+	}
+	return pgfence.Read(ctx, q.db, key, cell, func(ctx context.Context, db pgfence.DBTX) (repo.Card, error) {
+		return repo.New(db).GetCard(ctx, id)
 	})
 }

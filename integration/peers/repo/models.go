@@ -10,6 +10,18 @@ import (
 	"github.com/google/uuid"
 )
 
+type Card struct {
+	ID        uuid.UUID
+	OwnerID   uuid.UUID
+	Title     string
+	Status    string
+	Body      string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	StartedAt time.Time
+	EndedAt   time.Time
+}
+
 type Item struct {
 	ID        uuid.UUID
 	OwnerID   uuid.UUID

@@ -11,6 +11,9 @@ import (
 )
 
 type Querier interface {
+	// GetCard returns a row without metadata, from the memory of the process if it is there.
+	// @cache card(id) ttl=1h near=1h
+	GetCard(ctx context.Context, id uuid.UUID) (Card, error)
 	// GetItem returns one row.
 	// @cache item(id) ttl=1h
 	GetItem(ctx context.Context, id uuid.UUID) (Item, error)

@@ -11,6 +11,29 @@ import (
 	"github.com/google/uuid"
 )
 
+const getCard = `-- name: GetCard :one
+SELECT id, owner_id, title, status, body, created_at, updated_at, started_at, ended_at FROM cards WHERE id = $1
+`
+
+// GetCard returns a row without metadata, from the memory of the process if it is there.
+// @cache card(id) ttl=1h near=1h
+func (q *Queries) GetCard(ctx context.Context, id uuid.UUID) (Card, error) {
+	row := q.db.QueryRow(ctx, getCard, id)
+	var i Card
+	err := row.Scan(
+		&i.ID,
+		&i.OwnerID,
+		&i.Title,
+		&i.Status,
+		&i.Body,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.StartedAt,
+		&i.EndedAt,
+	)
+	return i, err
+}
+
 const getItem = `-- name: GetItem :one
 SELECT id, owner_id, title, status, body, metadata, created_at, updated_at, started_at, ended_at FROM items WHERE id = $1
 `
