@@ -20,7 +20,7 @@ import (
 // The groups of cached entries.
 var (
 	// Message is message(session_id): ListMessages.
-	Message = cache.NewGroup[uuid.UUID]("message", cache.GroupOptions{Mode: cache.AfterCommit})
+	Message = cache.NewGroup[uuid.UUID]("message", cache.GroupOptions{Mode: cache.AfterCommit, Near: 2 * time.Second})
 
 	// Session is session(id): GetSession, GetTitle.
 	Session = cache.NewGroup[uuid.UUID]("session", cache.GroupOptions{TTL: 90 * time.Second, Mode: cache.Strict, NegativeOff: true})

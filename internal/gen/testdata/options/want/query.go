@@ -47,7 +47,11 @@ func (q *Queries) GetTitle(ctx context.Context, id uuid.UUID) (string, error) {
 var listMessages = cache.NewCodedQuery("ListMessages", "e25f68b2f0e0", cache.QueryOptions{}, listMessagesRowListCoding)
 
 func (q *Queries) ListMessages(ctx context.Context, sessionID uuid.UUID) ([]repo.ListMessagesRow, error) {
-	return pgfence.Read(ctx, q.db, Message.Key(sessionID), listMessages.Cell(), func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMessagesRow, error) {
+	key, cell := Message.Key(sessionID), listMessages.Cell()
+	if v, ok, err := pgfence.Near(ctx, q.db, key, cell); ok {
+		return v, err
+	}
+	return pgfence.Read(ctx, q.db, key, cell, func(ctx context.Context, db pgfence.DBTX) ([]repo.ListMessagesRow, error) {
 		return repo.New(db).ListMessages(ctx, sessionID)
 	})
 }
