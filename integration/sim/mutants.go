@@ -511,7 +511,7 @@ var Mutants = []Mutant{
 }`, `	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sl := s.m[ref]; MUTANT && sl.next != nil && sl.next.started {
-		sl.next = nil
+		s.m[ref] = slot{}
 	}
 	s.pass(ref)
 }`},
