@@ -230,6 +230,89 @@ func TestStrictReaderWhoseLeaseAFenceVoided(t *testing.T) {
 	}
 }
 
+// TestStrictReaderThatLoadsAgain: its first load under the lease took too long, and the second is under none.
+func TestStrictReaderThatLoadsAgain(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		o := cache.Options{LoadTimeout: 50 * time.Millisecond, Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}}
+		w := newWorld(t, o)
+		quick, third := w.process(o), w.process(o)
+		read := func(c *cache.Cache) string {
+			name, _ := w.readCtx(t.Context(), c, users, 1)
+			return name
+		}
+		w.put(1, "old")
+		var loads atomic.Int64
+		w.onLoad = func(ctx context.Context, seen bool) {
+			if seen {
+				return
+			}
+			switch loads.Add(1) {
+			case 1:
+				<-ctx.Done()
+			case 2:
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		err := w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(context.Context) (cache.Outcome, error) {
+			w.store.Evict(user1Key)
+			had := make(chan string, 1)
+			go func() { had <- read(w.c) }()
+			time.Sleep(55 * time.Millisecond) // it loads again
+			equal(t, "before the commit", read(quick), "old")
+			synctest.Wait()
+			w.put(1, "new")
+			equal(t, "who loaded twice", <-had, "new")
+			equal(t, "after it", read(third), "new")
+			return cache.Committed, nil
+		})
+		equal(t, "error", err, nil)
+	})
+}
+
+// TestStrictReaderWhoseFillHangs: it does not learn that its lease is gone, and keeps the time to void the key.
+func TestStrictReaderWhoseFillHangs(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		o := cache.Options{Groups: map[string]cache.GroupOptions{"users": {Mode: cache.Strict}}}
+		w := newWorld(t, o)
+		quick, third := w.process(o), w.process(o)
+		read := func(c *cache.Cache) string {
+			name, _ := w.readCtx(t.Context(), c, users, 1)
+			return name
+		}
+		w.put(1, "old")
+		var slow, hang atomic.Bool
+		slow.Store(true)
+		w.onLoad = func(_ context.Context, seen bool) {
+			if !seen && slow.Swap(false) {
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		w.store.After = func(ctx context.Context, op string, _ []string) error {
+			if op == "fill" && hang.Swap(false) {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		had := make(chan string, 1)
+		go func() { had <- read(w.c) }()
+		synctest.Wait()
+		err := w.c.Write(t.Context(), []cache.Key{users.Key(1)}, func(context.Context) (cache.Outcome, error) {
+			w.store.Evict(user1Key)
+			equal(t, "before the commit", read(quick), "old")
+			synctest.Wait()
+			w.put(1, "new")
+			hang.Store(true)
+			equal(t, "whose fill hangs", <-had, "new")
+			equal(t, "after it", read(third), "new")
+			return cache.Committed, nil
+		})
+		equal(t, "error", err, nil)
+	})
+}
+
 // TestStrictBatchWhoseWaitAFenceEnds: a batch waits for the fill of somebody else, whose lease a fence takes away. It has met the
 // fence as well, and nobody may read the old value after it.
 func TestStrictBatchWhoseWaitAFenceEnds(t *testing.T) {

@@ -103,7 +103,7 @@ func (b *breaker) tell(open bool) {
 
 // distrustBefore makes cells that were granted before a time of Redis' clock into misses.
 func (c *Cache) distrustBefore(ms int64) {
-	c.near.flush()
+	defer c.near.flush() // after it: who reads meanwhile may still take an old cell
 	for {
 		old := c.notBefore.Load()
 		if old >= ms || c.notBefore.CompareAndSwap(old, ms) {

@@ -36,6 +36,8 @@ type flight struct {
 	loaded  chan struct{} // closed when the leader's own value is there
 	done    chan struct{} // closed when the fill has been answered, or there is none
 
+	leased bool // Redis has granted the lease; written before loading is closed
+
 	// Written before loaded is closed, read by the leader after it.
 	err     error
 	outcome ReadOutcome

@@ -50,7 +50,7 @@ func ParseMode(s string) (Mode, error) {
 // GroupOptions belong to a group, not to a single read. The zero value of each field is usable.
 type GroupOptions struct {
 	// TTL is the longest that a value is served after it was loaded. It is fixed when the first cell of a key is filled, is
-	// jittered downwards by up to a tenth, and is never extended.
+	// jittered downwards by up to a tenth, and is never extended. A copy that Near keeps may outlive it by its own age.
 	//
 	// Defaults to Options.DefaultTTL.
 	TTL time.Duration

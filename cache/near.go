@@ -110,8 +110,9 @@ func (n *nearTier) good(e *nearCopy) bool {
 	if e.ticket.place.Load() != e.ticket.drop || n.flushes.Load() != e.ticket.flush || n.now()-e.ticket.at >= g.opts.Near {
 		return false
 	}
+	// Unknown epochs are not good enough: they may have just been changed.
 	known := g.epoch.known.Load()
-	return known == nil || known.stamp == e.stamp
+	return known != nil && known.stamp == e.stamp
 }
 
 // Near answers a read with a copy in the process, if the group has any and there is one; ok says whether. It allocates nothing for
@@ -167,19 +168,23 @@ func (c *Cache) nearTell(ctx context.Context, gs *groupState, qs *queryState) {
 
 // nearKeep keeps a copy of the cell that r has just read into value, which is the caller's.
 func nearKeep[T any](r *read, cell Cell[T], value *T) {
+	r.c.near.begin() // a read that found its key pending has not been here yet
 	args := cell.args
 	e := &nearCopy{gs: r.gs, qs: r.qs, key: r.key, args: args, stamp: r.stamp, ticket: r.ticket, negative: r.entry.negative}
 	switch {
 	case e.negative:
 	case r.qs.flat:
 		own := *value
-		e.value = &own
+		e.value, e.size = &own, len(r.entry.payload)
 	case r.qs.coded:
 		own := *value
 		if detach(cell.query.coding, &own) != nil {
 			return
 		}
 		e.value, e.size = &own, len(r.entry.payload)
+		if list := reflect.ValueOf(value).Elem(); list.Kind() == reflect.Slice {
+			e.size += list.Len() * int(list.Type().Elem().Size())
+		}
 	default:
 		e.payload = r.entry.payload
 	}

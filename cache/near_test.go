@@ -411,3 +411,48 @@ func TestNearPublishesOnlyForItsGroups(t *testing.T) {
 		equal(t, "after a write", slices.Equal(heard, []string{near1Key, near1Key}), true) // the fence, and its end
 	})
 }
+
+// TestNearUnderAVoidedEpoch: a group is voided between the read of a cell and its copy.
+func TestNearUnderAVoidedEpoch(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, cache.Options{})
+		w.deaf()
+		other := w.process(cache.Options{})
+		w.put(1, "old")
+		w.put(2, "x")
+		_, err := w.readCtx(t.Context(), w.c, near, 2) // the epochs are known
+		equal(t, "error", err, nil)
+		pass(1500 * time.Millisecond)
+		release := w.stop(w.after, "get")
+		late := w.start(t.Context(), w.c, near, 1) // a miss, whose answer is late
+		synctest.Wait()
+		w.readNear(other) // fills
+		synctest.Wait()
+		w.put(1, "new")
+		equal(t, "error", w.c.InvalidateGroup(t.Context(), near), nil)
+		release()
+		synctest.Wait()
+		equal(t, "who began before", late.name, "old")
+		equal(t, "who begins after", w.readNear(w.c), "new")
+	})
+}
+
+// TestNearMemoryOfTexts: what a copy weighs is what it holds, whatever its type is.
+func TestNearMemoryOfTexts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, cache.Options{NearBytes: 100_000})
+	for id := range int64(20) {
+		w.put(id, strings.Repeat("x", 50_000))
+		waitFor(t, func() bool {
+			before := w.stats(near).Hits
+			_, err := w.readCtx(t.Context(), w.c, near, id)
+			equal(t, "error", err, nil)
+			return w.stats(near).Hits > before
+		})
+	}
+	waitFor(t, func() bool {
+		n, _ := w.c.NearCopies()
+		return n <= 2
+	})
+}

@@ -257,6 +257,7 @@ func (o Options) groupOptions(g *group) GroupOptions {
 		out.Near = 0
 	}
 	setDefault(&out.TTL, o.DefaultTTL)
+	out.Near = min(out.Near, out.TTL)
 	return out
 }
 

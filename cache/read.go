@@ -148,8 +148,8 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 				r.c.end(fl)
 			}
 			if outcome, err, ok := r.awaitOwn(ctx, fl); ok {
-				if outcome == ReadMiss {
-					r.confirm(ctx, fl, err)
+				if outcome == ReadMiss && r.strictly(err) {
+					r.confirm(ctx, fl)
 				}
 				return outcome, err
 			}
@@ -160,15 +160,22 @@ func (r *read) run(ctx context.Context) (ReadOutcome, error) {
 		}
 		if fl.fallback || fl.unshared {
 			outcome, err := r.fallback(ctx)
-			r.confirm(ctx, fl, err)
+			if r.strictly(err) && (fl.fenced || fl.leased) { // a lease that had to be given back covers no second load
+				r.voidAgain(ctx)
+			}
 			return outcome, err
 		}
 	}
 	outcome, err := r.fallback(ctx)
-	if r.gs.opts.Mode == Strict && r.sourceError(err) == nil {
+	if r.strictly(err) {
 		r.voidAgain(ctx)
 	}
 	return outcome, err
+}
+
+// strictly reports whether the source has told the caller something after which nobody may be told what is older.
+func (r *read) strictly(err error) bool {
+	return r.gs.opts.Mode == Strict && !r.abandoned && r.sourceError(err) == nil
 }
 
 // expectMiss reports whether to ask for the lease at once, which reads the cell too: of a key that this process has not seen
@@ -188,8 +195,8 @@ func (r *read) get(ctx context.Context) ([]byte, error) {
 	if r.budget <= 0 {
 		return nil, context.DeadlineExceeded
 	}
-	epoch := r.c.epoch(r.gs)
 	r.takeTicket()
+	epoch := r.c.epoch(r.gs)
 	start := r.c.opts.Clock.Now()
 	opCtx, cancel := context.WithTimeout(ctx, r.budget)
 	cell, values, err := r.c.store.Get(opCtx, r.ref, epoch.keys)
@@ -314,6 +321,7 @@ func (r *read) lead(ctx context.Context, fl *flight, unusable []byte) {
 		r.c.failed("reading a lease", err)
 		return
 	}
+	fl.leased = true
 	close(fl.loading)
 	r.c.opts.Failpoint(ctx, "acquired")
 
@@ -466,16 +474,16 @@ func (r *read) acquireRequest(unusable []byte) AcquireRequest {
 	}
 }
 
-// confirm lets a strict group's reader return what the source told it: when the fill of it was stored, or the key was voided
-// once more. See voidAgain.
-func (r *read) confirm(ctx context.Context, fl *flight, err error) {
-	if r.gs.opts.Mode != Strict || r.abandoned || r.sourceError(err) != nil {
-		return
+// confirm lets a strict group's reader return what it has loaded under its lease: when the lease was still there at its end, or the
+// key was voided once more. See voidAgain.
+func (r *read) confirm(ctx context.Context, fl *flight) {
+	rest := r.budget / 2 // for voiding, if the answer does not come
+	r.budget -= rest
+	known := r.wait(ctx, fl.done)
+	r.budget += rest
+	if !known || fl.lost {
+		r.voidAgain(ctx)
 	}
-	if r.wait(ctx, fl.done) && !fl.fenced && !fl.lost {
-		return
-	}
-	r.voidAgain(ctx)
 }
 
 // voidAgain is for what a strict group's fence kept from the cache, at the lease or at the fill, and the source has told all the

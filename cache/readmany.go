@@ -97,7 +97,7 @@ type batchItem[K comparable, T any] struct {
 	asked    bool   // the load that runs was asked for it
 	lease    []byte // of a cell that this batch has to fill
 	waits    bool   // somebody else has the lease
-	fenced   bool   // a write is in progress
+	fenced   bool   // a write is in progress, or whatever else kept the cell from being leased
 	lost     bool   // the lease was voided before the fill, or nobody knows
 	unusable []byte
 	outcome  ReadOutcome
@@ -130,6 +130,9 @@ func (b *batchRead[K, T]) run(ctx context.Context) error {
 		if b.gs.opts.Mode == Strict && b.budget >= pollMost { // what has taken a lease away may be a fence
 			b.acquire(ctx, notWaiting(waiting))
 			waiting = missing(waiting)
+			for _, it := range waiting {
+				it.fenced = it.fenced || it.lease == nil // somebody else was quicker, since the lease that was waited for is gone
+			}
 		}
 		return b.loadInto(ctx, waiting)
 	}
@@ -242,6 +245,8 @@ func (b *batchRead[K, T]) acquire(ctx context.Context, items []*batchItem[K, T])
 		case reply.Status == AcquireHit:
 			if outcome, _, hit := it.read.hit(reply.Cell); hit {
 				it.done, it.outcome = true, outcome
+			} else {
+				it.fenced = true // as if: it is loaded without a lease
 			}
 		case reply.Status == AcquireWait:
 			it.waits = true
@@ -335,9 +340,10 @@ func (b *batchRead[K, T]) loadInto(ctx context.Context, items []*batchItem[K, T]
 func (b *batchRead[K, T]) confirm(ctx context.Context, items []*batchItem[K, T], owned bool, filled <-chan struct{}) {
 	known := true
 	if owned {
-		waiter := read{c: b.c, budget: b.budget}
+		rest := b.budget / 2 // as in read.confirm
+		waiter := read{c: b.c, budget: b.budget - rest}
 		known = waiter.wait(ctx, filled)
-		b.budget = waiter.budget
+		b.budget = waiter.budget + rest
 	}
 	if b.budget <= 0 {
 		return

@@ -582,12 +582,12 @@ const (
 // Subscribe listens on a connection of its own. It pings, since a connection whose other end is gone says nothing.
 func (s *redisStore) Subscribe(ctx context.Context, channel string, ready func(), receive func(message string)) error {
 	sub := s.rdb.Subscribe(ctx, channel)
-	defer sub.Close() //nolint:errcheck // the connection is not used again
+	defer sub.Close()                                          //nolint:errcheck // the connection is not used again
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // what waits for a message does not see ctx
+	defer stop()
 	if _, err := sub.ReceiveTimeout(ctx, subscribeDead); err != nil {
 		return fmt.Errorf("cache: subscribing: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // what waits for a message does not see ctx
-	defer stop()
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
@@ -608,8 +608,11 @@ func (s *redisStore) Subscribe(ctx context.Context, channel string, ready func()
 		if err != nil {
 			return fmt.Errorf("cache: waiting for invalidations: %w", err)
 		}
-		if m, ok := message.(*redis.Message); ok {
+		switch m := message.(type) {
+		case *redis.Message:
 			receive(m.Payload)
+		case *redis.Subscription: // once more: go-redis has made another connection
+			return errors.New("cache: waiting for invalidations: the connection was lost")
 		}
 	}
 }

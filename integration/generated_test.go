@@ -22,7 +22,8 @@ const (
 	proofProjects = 8
 	proofWrites   = 1300 // of each, so that together they are more than ten thousand
 	proofMutants  = 6
-	proofRounds   = 4 // at most, until every kind has been seen
+	proofRounds   = 12 // at most, until every kind has been seen: further ones are of fewer projects
+	proofFewer    = 2
 )
 
 // proofTally adds up reports.
@@ -108,7 +109,7 @@ func tallyText(m map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// proofRound is all that one seed decides. One that isn't full has fewer writes, the first of a full one, and no mutants.
+// proofRound is all that one seed decides. One that isn't full has fewer projects, with fewer writes, and no mutants.
 func proofRound(t *testing.T, seed uint64, full bool, all *proofTally) {
 	ctx := t.Context()
 	s := newWorkshop(t)
@@ -117,7 +118,11 @@ func proofRound(t *testing.T, seed uint64, full bool, all *proofTally) {
 		t.Logf("%-9s %.1f s", what, time.Since(begin).Seconds())
 		begin = time.Now()
 	}
-	projects := make([]*madeProject, proofProjects)
+	count, writes := proofProjects, proofWrites
+	if !full {
+		count, writes = proofFewer, proofWrites/2
+	}
+	projects := make([]*madeProject, count)
 	decorators := map[string]string{}
 	for i := range projects {
 		projects[i] = makeProject(streamOf(seed, uint64(i)), fmt.Sprintf("p%d", i), i < 3)
@@ -129,10 +134,6 @@ func proofRound(t *testing.T, seed uint64, full bool, all *proofTally) {
 	program := s.build("run", decorators)
 	lap("build")
 	var plan proof.Plan
-	writes := proofWrites
-	if !full {
-		writes /= 4
-	}
 	for i, p := range projects {
 		plan.Projects = append(plan.Projects, s.plan(ctx, p, p.name, seed, uint64(i), writes))
 	}

@@ -253,7 +253,7 @@ func importBase(p string) string {
 
 // names chooses the package-level names and finds clashes.
 func (r *renderer) names() {
-	for _, w := range strings.Fields("q ctx db row rows rowsAffected commandTag keys key err missing k k2 k3 none byRow sent i scan slices context cache pgfence pgx repo time fmt") {
+	for _, w := range strings.Fields("q ctx db row rows rowsAffected commandTag keys key cell v ok err missing k k2 k3 none byRow sent i scan slices context cache pgfence pgx repo time fmt") {
 		r.reserved[w] = true
 	}
 	for _, imp := range r.p.src.pkg.Imports() {
