@@ -127,7 +127,7 @@ func TestInspect(t *testing.T) {
 	require.Len(t, in.Cells, 1)
 	cell := in.Cells[0]
 	require.True(t, cell.Query == "GetSession" && cell.State == cache.CellValue && cell.Shape != "" && !cell.HasArgs && cell.Bytes > 19 && cell.Payload == nil, "%+v", cell)
-	require.Contains(t, string(look(cached.Session.Key(s.ID), true).Cells[0].Payload), s.ID.String())
+	require.Contains(t, string(look(cached.Session.Key(s.ID), true).Cells[0].Payload), s.Title)
 
 	// By its name alone, as the command line does it.
 	g, err := cache.NamedGroup("session")
