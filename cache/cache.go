@@ -175,7 +175,7 @@ func queryOf[T any](c *Cache, q *Query[T], g *groupState) *queryState {
 	}
 	s := &queryState{
 		c: c, name: q.name, group: g, opts: q.opts, codec: c.opts.codec(),
-		flat: isFlat(reflect.TypeFor[T]()), valueSize: int(reflect.TypeFor[T]().Size()), seed: rand.Uint64(),
+		flat: !isMutableType(reflect.TypeFor[T]()), valueSize: int(reflect.TypeFor[T]().Size()), seed: rand.Uint64(),
 	}
 	// The codec is a part of the shape: cells of one codec are not read by another.
 	s.field = q.name + "." + q.shape

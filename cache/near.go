@@ -291,26 +291,3 @@ func (c *Cache) dropNear(reqs []WipeRequest) {
 		}
 	}
 }
-
-// isFlat reports whether a plain copy of a value shares nothing that somebody could change.
-func isFlat(t reflect.Type) bool {
-	if t == reflect.TypeFor[time.Time]() {
-		return true
-	}
-	switch t.Kind() {
-	case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128,
-		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return true
-	case reflect.Array:
-		return isFlat(t.Elem())
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if !isFlat(t.Field(i).Type) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
